@@ -1,0 +1,140 @@
+package remoteread
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/gogo/protobuf/proto"
+	"github.com/golang/snappy"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/prompb"
+
+	"github.com/luminate-metrics/luminate/internal/problem"
+	"github.com/luminate-metrics/luminate/store"
+)
+
+// A form is one of the response types.
+type form uint8
+
+const (
+	undecided form = iota
+	samples
+	chunks
+)
+
+// String is the form as it stands in metrics.
+func (f form) String() string { return [...]string{"unknown", "samples", "chunks"}[f] }
+
+// A request is what a client asks for.
+type request struct {
+	form    form
+	queries []query
+}
+
+// A query asks for the samples of some series in a range of time, both ends inclusive.
+type query struct {
+	store.Range
+	store.Selection
+}
+
+// body reads the compressed body.
+func (a *API) body(r *http.Request) ([]byte, error) {
+	limit := int64(a.opts.MaxRequest)
+	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	switch {
+	case r.Context().Err() != nil:
+		return nil, fmt.Errorf("remoteread: read body: %w", r.Context().Err())
+	case err != nil:
+		return nil, problem.Wrap(problem.Invalid, err, "the body could not be read to its end")
+	case int64(len(body)) > limit:
+		return nil, tooLong(a.opts.MaxRequest, int64(len(body)))
+	}
+	return body, nil
+}
+
+func tooLong(limit int, observed int64) error {
+	return &problem.Error{
+		Of:     problem.Invalid,
+		Detail: fmt.Sprintf("the request is longer than %d bytes, the limit: send fewer queries or matchers", limit),
+		Limit:  &problem.Limit{Name: "remote read request", Max: int64(limit), Observed: observed},
+	}
+}
+
+// decode takes a body apart.
+func (a *API) decode(body []byte) (request, error) {
+	n, err := snappy.DecodedLen(body)
+	switch {
+	case err != nil:
+		return request{}, problem.Wrap(problem.Invalid, err, "the body is not in snappy's block format")
+	case n > a.opts.MaxRequest:
+		return request{}, tooLong(a.opts.MaxRequest, int64(n))
+	}
+	message, err := snappy.Decode(nil, body)
+	if err != nil {
+		return request{}, problem.Wrap(problem.Invalid, err, "the body is not in snappy's block format")
+	}
+	var pb prompb.ReadRequest
+	if err := proto.Unmarshal(message, &pb); err != nil {
+		return request{}, problem.Wrap(problem.Invalid, err, "the body is not a valid prometheus.ReadRequest message")
+	}
+	f, err := negotiate(pb.AcceptedResponseTypes)
+	if err != nil {
+		return request{}, err
+	}
+	req := request{form: f, queries: make([]query, 0, len(pb.Queries))}
+	for i, q := range pb.Queries {
+		matchers, err := matchersOf(q.Matchers)
+		if err != nil {
+			return request{}, problem.New(problem.Invalid, "query %d: %s", i, err)
+		}
+		// The hints of a query could only make the answer smaller than what it asks for, as some stores leave out samples
+		// outside of the hinted range, or all samples for the function "series". So they are not passed on.
+		req.queries = append(req.queries, query{
+			Range:     store.Range{Min: q.StartTimestampMs, Max: q.EndTimestampMs},
+			Selection: store.Selection{Matchers: matchers},
+		})
+	}
+	return req, nil
+}
+
+// negotiate picks the first of the accepted response types that is known here.
+func negotiate(accepted []prompb.ReadRequest_ResponseType) (form, error) {
+	for _, t := range accepted {
+		switch t {
+		case prompb.ReadRequest_SAMPLES:
+			return samples, nil
+		case prompb.ReadRequest_STREAMED_XOR_CHUNKS:
+			return chunks, nil
+		}
+	}
+	if len(accepted) == 0 {
+		return samples, nil
+	}
+	return undecided, problem.New(problem.Invalid, "none of the accepted response types is known: use SAMPLES (0) or STREAMED_XOR_CHUNKS (1)")
+}
+
+func matchersOf(pb []*prompb.LabelMatcher) ([]*labels.Matcher, error) {
+	out := make([]*labels.Matcher, 0, len(pb))
+	for _, m := range pb {
+		var typ labels.MatchType
+		switch m.Type {
+		case prompb.LabelMatcher_EQ:
+			typ = labels.MatchEqual
+		case prompb.LabelMatcher_NEQ:
+			typ = labels.MatchNotEqual
+		case prompb.LabelMatcher_RE:
+			typ = labels.MatchRegexp
+		case prompb.LabelMatcher_NRE:
+			typ = labels.MatchNotRegexp
+		default:
+			return nil, fmt.Errorf("the matcher on %.100q has the unknown type %d", m.Name, m.Type)
+		}
+		matcher, err := labels.NewMatcher(typ, m.Name, m.Value)
+		if err != nil {
+			return nil, fmt.Errorf("the matcher on %.100q: %w", m.Name, err)
+		}
+		out = append(out, matcher)
+	}
+	return out, nil
+}

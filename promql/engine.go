@@ -1,0 +1,71 @@
+package promql
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	promengine "github.com/prometheus/prometheus/promql"
+)
+
+// defaultSubqueryStep is the step of a subquery that names none: Prometheus's default evaluation interval.
+const defaultSubqueryStep = time.Minute
+
+// NewEngine returns upstream's engine with the limits and the language of o. Besides these, only the loggers and the
+// registerer of o are used.
+func NewEngine(o Options) *promengine.Engine {
+	limits := o.Limits.withDefaults()
+	e := promengine.NewEngine(promengine.EngineOpts{
+		Logger:                   o.Logger,
+		Reg:                      o.Registerer,
+		MaxSamples:               limits.MaxSamples,
+		Timeout:                  limits.Timeout,
+		ActiveQueryTracker:       newGate(limits.MaxConcurrent),
+		LookbackDelta:            limits.Lookback,
+		NoStepSubqueryIntervalFn: func(int64) int64 { return defaultSubqueryStep.Milliseconds() },
+		EnableAtModifier:         true,
+		EnableNegativeOffset:     true,
+		EnablePerStepStats:       true,
+		EnableDelayedNameRemoval: o.Language.DelayedNameRemoval,
+		UseStartTimestamps:       o.Language.UseStartTimestamps,
+		Parser:                   o.Language.parser(),
+	})
+	if o.QueryLog != nil {
+		e.SetQueryLogger(queryLog{o.QueryLog})
+	}
+	return e
+}
+
+// queryLog is a log handler that the engine need not close.
+type queryLog struct{ slog.Handler }
+
+func (queryLog) Close() error { return nil }
+
+// A gate lets only so many queries run at once. It is the engine's query tracker.
+type gate struct{ slots chan struct{} }
+
+func newGate(n int) gate { return gate{make(chan struct{}, n)} }
+
+// GetMaxConcurrent is how many queries may run at once.
+func (g gate) GetMaxConcurrent() int { return cap(g.slots) }
+
+// Insert waits for a free slot.
+func (g gate) Insert(ctx context.Context, _ string) (int, error) {
+	const phase = "query queue"
+	select {
+	case g.slots <- struct{}{}:
+		return 0, nil
+	case <-ctx.Done():
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return 0, promengine.ErrQueryTimeout(phase)
+	}
+	return 0, promengine.ErrQueryCanceled(phase)
+}
+
+// Delete frees a slot.
+func (g gate) Delete(int) { <-g.slots }
+
+// Close does nothing: a gate holds no file.
+func (g gate) Close() error { return nil }

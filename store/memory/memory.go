@@ -177,16 +177,15 @@ func (t *tenant) remove(r store.Range, sel store.Selection) {
 	t.exemplars.Delete(r, sel)
 }
 
-// match returns the series that match sel and have samples in r, which are cut to it, in label order. The caller holds
-// the lock.
+// match returns the series that match sel and have samples in r, in label order. The caller holds the lock.
 func (t *tenant) match(r store.Range, sel store.Selection) []entry {
 	var found []entry
 	if t == nil {
 		return nil
 	}
 	for _, e := range t.series {
-		if run := e.run.Between(r); len(run) > 0 && sel.Matches(e.labels) {
-			found = append(found, entry{e.labels, run})
+		if len(e.run.Between(r)) > 0 && sel.Matches(e.labels) {
+			found = append(found, *e)
 		}
 	}
 	slices.SortFunc(found, func(a, b entry) int { return labels.Compare(a.labels, b.labels) })
@@ -267,8 +266,9 @@ func (v *view) Cardinality(ctx context.Context, q store.CardinalityQuery) (store
 	err := v.read(ctx, func(t *tenant) {
 		for _, e := range t.match(q.Range, q.Selection) {
 			census.Add(e.labels)
-			held.Min = min(held.Min, e.run[0].Timestamp)
-			held.Max = max(held.Max, e.run[len(e.run)-1].Timestamp)
+			run := e.run.Between(q.Range)
+			held.Min = min(held.Min, run[0].Timestamp)
+			held.Max = max(held.Max, run[len(run)-1].Timestamp)
 		}
 	})
 	if err != nil {

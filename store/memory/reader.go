@@ -18,7 +18,7 @@ type reader struct {
 	in   store.Range
 }
 
-// match returns the series that match sel, cut to the reader's range, in label order.
+// match returns the series that match sel and have samples in the reader's range, in label order.
 func (r *reader) match(ctx context.Context, sel store.Selection) ([]entry, error) {
 	var found []entry
 	err := r.view.read(ctx, func(t *tenant) { found = t.match(r.in, sel) })
@@ -30,9 +30,11 @@ func (r *reader) Select(ctx context.Context, sel store.Selection) storage.Series
 	if err != nil {
 		return storage.ErrSeriesSet(err)
 	}
-	list := make([]storage.Series, len(found))
-	for i, e := range found {
-		list[i] = series.New(e.labels, e.run)
+	list := make([]storage.Series, 0, len(found))
+	for _, e := range found {
+		if s, ok := series.NewIn(e.labels, e.run, r.in); ok {
+			list = append(list, s)
+		}
 	}
 	return series.NewSet(ctx, series.Truncate(list, sel.Limit).Items)
 }

@@ -1,0 +1,24 @@
+package memory_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/luminate-metrics/luminate/store"
+	"github.com/luminate-metrics/luminate/store/memory"
+	"github.com/luminate-metrics/luminate/store/storetest"
+)
+
+func open(tb testing.TB) store.Store {
+	st := memory.New(memory.Options{Hasher: storetest.Hasher(), MaxExemplars: 1000})
+	tb.Cleanup(func() {
+		if err := st.Close(); err != nil && !errors.Is(err, store.ErrClosed) {
+			tb.Errorf("close: %v", err)
+		}
+	})
+	return st
+}
+
+func TestStore(t *testing.T) { storetest.Run(t, open) }
+
+func TestPromQL(t *testing.T) { storetest.RunPromQL(t, open) }

@@ -64,13 +64,22 @@ type JWT struct {
 
 // Storage is the section storage.
 type Storage struct {
-	Backend string `yaml:"backend" doc:"badger (on this machine's disk) or memory (nothing is kept; for trying out)."`
-	Badger  Badger `yaml:"badger" doc:"Settings of backend badger."`
+	Backend            string `yaml:"backend" doc:"badger (on this machine's disk) or memory (nothing is kept; for trying out)."`
+	MaxExemplars       int    `yaml:"max_exemplars" doc:"Most exemplars that are kept of a tenant; old ones give way to new ones."`
+	AllowLossyRecovery bool   `yaml:"allow_lossy_recovery" doc:"Start even if stored data is damaged: what can't be read is moved to quarantine, counted and logged. Without it the server refuses to start."`
+	Badger             Badger `yaml:"badger" doc:"Settings of backend badger."`
 }
 
 // Badger is the section storage.badger.
 type Badger struct {
-	Path string `yaml:"path" doc:"The data directory. It is created if it is not there, and belongs to one process at a time."`
+	Path              string   `yaml:"path" doc:"The data directory. It is created if it is not there, and belongs to one process at a time."`
+	Fsync             string   `yaml:"fsync" doc:"When a write is acknowledged: always means when it is on disk. There is no other choice yet."`
+	PartitionWidth    Duration `yaml:"partition_width" doc:"Span of time that is kept together and dropped at once. A store keeps the one that it was made with."`
+	MaxHeadSamples    int      `yaml:"max_head_samples" doc:"Number of samples in memory at which they are moved to their long-term form."`
+	MaxHeadAge        Duration `yaml:"max_head_age" doc:"How long samples stay in memory at most."`
+	MaxOpenPartitions int      `yaml:"max_open_partitions" doc:"Partitions that stay open while nobody reads them."`
+	WALSegmentBytes   Bytes    `yaml:"wal_segment_bytes" doc:"Size of the files of the write-ahead log, a multiple of 32KiB."`
+	MinFreeBytes      Bytes    `yaml:"min_free_bytes" doc:"Free space on the disk below which no writes are taken, while reads go on. 0 means that nobody looks."`
 }
 
 // RemoteWrite is the section remote_write.
@@ -182,7 +191,10 @@ func Defaults() *Config {
 				Leeway: Duration(10 * time.Second), TenantClaim: "tenant", TenantsClaim: "tenants", ScopesClaim: "scopes",
 			},
 		},
-		Storage: Storage{Backend: BackendBadger, Badger: Badger{Path: "data/badger"}},
+		Storage: Storage{Backend: BackendBadger, MaxExemplars: 100_000, Badger: Badger{
+			Path: "data/badger", Fsync: "always", PartitionWidth: Duration(day), MaxHeadSamples: 2_000_000,
+			MaxHeadAge: Duration(2 * time.Hour), MaxOpenPartitions: 8, WALSegmentBytes: 64 << 20, MinFreeBytes: 256 << 20,
+		}},
 		RemoteWrite: RemoteWrite{
 			MaxBodyBytes: 32 << 20, MaxDecodedBytes: 32 << 20, MaxItems: 2_000_000, Timeout: Duration(25 * time.Second),
 			Limits: Limits{

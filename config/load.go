@@ -25,7 +25,7 @@ type Source struct {
 	Flags   map[string]string // What was set by flags, by path.
 }
 
-// Load returns the settings of src over the defaults, checked. The error is a Problems that lists everything that is
+// Load returns the settings of src over the defaults, checked. The error is a SettingErrors that lists everything that is
 // wrong at once; the settings are then those that could be understood.
 func Load(src Source) (*Config, error) {
 	l := loader{merged: koanf.New(delimiter), cfg: Defaults(), settings: map[string]Setting{}}
@@ -51,7 +51,7 @@ func Load(src Source) (*Config, error) {
 	l.apply()
 	l.readSecrets()
 	if err := l.cfg.Validate(); err != nil {
-		var more Problems
+		var more SettingErrors
 		errors.As(err, &more)
 		for _, p := range more {
 			// What a file failed to give is not missing for another reason.
@@ -74,7 +74,7 @@ type loader struct {
 	merged   *koanf.Koanf
 	settings map[string]Setting
 	paths    []string
-	problems Problems
+	problems SettingErrors
 }
 
 func (l *loader) problem(path, format string, args ...any) {

@@ -202,7 +202,7 @@ func TestSecretsAreRedacted(t *testing.T) {
 	c := config.Defaults()
 	c.Auth.JWT.Secret = config.NewSecret(secret)
 	var log strings.Builder
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "secret", c.Auth.JWT.Secret, "config", c)
+	slog.New(slog.NewJSONHandler(&log, nil)).LogAttrs(t.Context(), slog.LevelInfo, "x", slog.Any("secret", c.Auth.JWT.Secret), slog.Any("config", c))
 	inJSON, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)

@@ -95,7 +95,7 @@ func typeOf(v reflect.Value) string {
 
 // String is the value in the form that Set takes; a secret is redacted.
 func (s Setting) String() string {
-	if list, ok := s.value.Interface().([]string); ok {
+	if list, ok := reflect.TypeAssert[[]string](s.value); ok {
 		return strings.Join(list, ",")
 	}
 	return fmt.Sprint(s.value.Interface())
@@ -103,7 +103,7 @@ func (s Setting) String() string {
 
 // Set changes the value. A list is separated by commas.
 func (s Setting) Set(text string) error {
-	if u, ok := s.value.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](s.value.Addr()); ok {
 		return u.UnmarshalText([]byte(text))
 	}
 	switch p := s.value.Addr().Interface().(type) {

@@ -17,11 +17,11 @@ type Problem struct {
 	Detail string
 }
 
-// Problems is everything that is wrong with the settings.
-type Problems []Problem
+// SettingErrors is everything that is wrong with the settings.
+type SettingErrors []Problem
 
 // Error lists the problems, one a line.
-func (p Problems) Error() string {
+func (p SettingErrors) Error() string {
 	var b strings.Builder
 	if len(p) == 1 {
 		b.WriteString("the configuration has a problem:")
@@ -34,7 +34,7 @@ func (p Problems) Error() string {
 	return b.String()
 }
 
-func (p Problems) sort() {
+func (p SettingErrors) sort() {
 	slices.SortStableFunc(p, func(a, b Problem) int { return strings.Compare(a.Path, b.Path) })
 }
 
@@ -45,7 +45,7 @@ const (
 	maxLeeway = Duration(30 * time.Second)
 )
 
-// Validate returns everything that is wrong with c, as a Problems, or nil.
+// Validate returns everything that is wrong with c, as a SettingErrors, or nil.
 func (c *Config) Validate() error {
 	var v validator
 	v.server(c.Server, c.Query)
@@ -72,7 +72,7 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-type validator struct{ problems Problems }
+type validator struct{ problems SettingErrors }
 
 func (v *validator) add(path, format string, args ...any) {
 	v.problems = append(v.problems, Problem{path, fmt.Sprintf(format, args...)})
@@ -92,7 +92,11 @@ func (v *validator) notNegative(path string, n int) {
 
 func (v *validator) oneOf(path, value string, known ...string) {
 	if !slices.Contains(known, value) {
-		v.add(path, "is %q: use %s or %s", value, strings.Join(known[:len(known)-1], ", "), known[len(known)-1])
+		choice := known[len(known)-1]
+		if len(known) > 1 {
+			choice = strings.Join(known[:len(known)-1], ", ") + " or " + choice
+		}
+		v.add(path, "is %q: use %s", value, choice)
 	}
 }
 
@@ -168,6 +172,8 @@ func (v *validator) auth(a Auth) {
 }
 
 func (v *validator) storage(s Storage) {
+	v.positive("storage.max_exemplars", int64(s.MaxExemplars))
+	v.badger(s.Badger)
 	switch s.Backend {
 	case BackendClickHouse:
 		v.add("storage.backend", "is clickhouse, which this version does not have yet: use badger")
@@ -177,6 +183,19 @@ func (v *validator) storage(s Storage) {
 		}
 	default:
 		v.oneOf("storage.backend", s.Backend, BackendBadger, BackendMemory)
+	}
+}
+
+func (v *validator) badger(b Badger) {
+	v.oneOf("storage.badger.fsync", b.Fsync, "always")
+	if b.PartitionWidth < Duration(time.Minute) {
+		v.add("storage.badger.partition_width", "is %s: use at least 1m", b.PartitionWidth)
+	}
+	v.positive("storage.badger.max_head_samples", int64(b.MaxHeadSamples))
+	v.positive("storage.badger.max_head_age", int64(b.MaxHeadAge))
+	v.positive("storage.badger.max_open_partitions", int64(b.MaxOpenPartitions))
+	if b.WALSegmentBytes <= 0 || b.WALSegmentBytes%(32<<10) != 0 {
+		v.add("storage.badger.wal_segment_bytes", "is %s: use a multiple of 32KiB", b.WALSegmentBytes)
 	}
 }
 

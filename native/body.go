@@ -23,12 +23,18 @@ const maxWindow = 8 << 20
 // acceptEncoding is the answer to an encoding that is not spoken here (RFC 9110, section 15.5.16).
 const acceptEncoding = "zstd, gzip, identity"
 
+// A size bounds a request body.
+type size struct {
+	sent, decoded               int64
+	sentSetting, decodedSetting string // Configuration keys that raise the bounds; empty if there are none.
+}
+
 // body reads the request's body and undoes its compression. The result is valid until the next call with buf.
-func (a *API) body(w http.ResponseWriter, r *http.Request, buf *[]byte) ([]byte, error) {
-	if r.ContentLength > a.limits.BodyBytes {
-		return nil, tooLarge("body", a.limits.BodyBytes, r.ContentLength, settingBody)
+func body(w http.ResponseWriter, r *http.Request, most size, buf *[]byte) ([]byte, error) {
+	if r.ContentLength > most.sent {
+		return nil, tooLarge("body", most.sent, r.ContentLength, most.sentSetting)
 	}
-	sent := &capped{r: r.Body, left: a.limits.BodyBytes, over: tooLarge("body", a.limits.BodyBytes, a.limits.BodyBytes+1, settingBody)}
+	sent := &capped{r: r.Body, left: most.sent, over: tooLarge("body", most.sent, most.sent+1, most.sentSetting)}
 	plain, done, err := decompress(r.Header.Values("Content-Encoding"), sent)
 	if err != nil {
 		if problem.KindOf(err) == problem.UnsupportedMedia {
@@ -37,24 +43,26 @@ func (a *API) body(w http.ResponseWriter, r *http.Request, buf *[]byte) ([]byte,
 		return nil, readError(r.Context(), err)
 	}
 	defer done()
-	most := a.limits.DecodedBytes
-	out, err := fill((*buf)[:0], plain, most+1)
+	out, err := fill((*buf)[:0], plain, most.decoded+1)
 	*buf = out
 	switch {
 	case err != nil:
 		return nil, readError(r.Context(), err)
-	case int64(len(out)) > most:
-		return nil, tooLarge("decompressed body", most, most+1, settingDecoded)
+	case int64(len(out)) > most.decoded:
+		return nil, tooLarge("decompressed body", most.decoded, most.decoded+1, most.decodedSetting)
 	}
 	return out, nil
 }
 
 func tooLarge(what string, most, observed int64, setting string) error {
+	limit := ", the limit"
+	if setting != "" {
+		limit += " set by " + setting
+	}
 	return &problem.Error{
-		Of: problem.TooLarge,
-		Detail: fmt.Sprintf("the %s is longer than %d bytes, the limit set by %s: send smaller requests",
-			what, most, setting),
-		Limit: &problem.Limit{Name: strings.ReplaceAll(what, " ", "_") + "_bytes", Max: most, Observed: observed, Setting: setting},
+		Of:     problem.TooLarge,
+		Detail: fmt.Sprintf("the %s is longer than %d bytes%s: send smaller requests", what, most, limit),
+		Limit:  &problem.Limit{Name: strings.ReplaceAll(what, " ", "_") + "_bytes", Max: most, Observed: observed, Setting: setting},
 	}
 }
 

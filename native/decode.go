@@ -39,6 +39,8 @@ type decoder struct {
 	items    int // Read so far.
 	line     int // Of a text with one metric a line, from 1; 0 for others.
 
+	nameLabel []byte // The label of the metric's name.
+
 	labels  metric.LabelBuilder
 	scratch []byte // Unescaped strings of the current metric.
 	item    item
@@ -64,6 +66,7 @@ func (d *decoder) reject(reason metric.Reason, format string, args ...any) {
 // decode reads the whole body. With lines set, every line is a metric of its own; else that is found out.
 func (d *decoder) decode(body []byte, lines bool) error {
 	d.scanner = scanner{data: body, stack: d.stack}
+	d.nameLabel = []byte(labels.MetricName)
 	if lines {
 		return d.readLines()
 	}
@@ -170,6 +173,9 @@ func (d *decoder) readLine() error {
 	if err == nil {
 		err = d.end()
 	}
+	if err == nil {
+		return nil
+	}
 	var syntax *syntaxError
 	if !errors.As(err, &syntax) {
 		return err
@@ -230,7 +236,7 @@ func (d *decoder) finish(index int) {
 		d.reject(metric.Malformed, "field %q is missing", fieldValue)
 		return
 	}
-	d.labels.Add([]byte(labels.MetricName), it.name)
+	d.labels.Add(d.nameLabel, it.name)
 	canonical, dup, ok := d.labels.Encode(d.batch)
 	if !ok {
 		d.reject(metric.DuplicateName, "dimension %q occurs twice", clip(dup))
@@ -240,11 +246,14 @@ func (d *decoder) finish(index int) {
 	d.batch.AddSample(metric.Sample{Timestamp: it.timestamp, Value: it.value})
 }
 
+// fieldNames lists the fields of a metric in the order of item.seen.
+var fieldNames = []string{fieldName, fieldValue, fieldTimestamp, fieldDimensions}
+
 // readField reads the value of one field of a metric.
 func (d *decoder) readField(raw []byte, escaped bool) error {
 	name, ok := d.text(raw, escaped)
 	which := -1
-	for i, known := range [...]string{fieldName, fieldValue, fieldTimestamp, fieldDimensions} {
+	for i, known := range fieldNames {
 		if ok && string(name) == known {
 			which = i
 		}
@@ -258,34 +267,30 @@ func (d *decoder) readField(raw []byte, escaped bool) error {
 		return d.skip()
 	}
 	d.item.seen[which] = true
-	c := d.peek()
-	switch {
-	case which == 0 && c == '"':
+	switch which {
+	case 0:
 		return d.readName()
-	case which == 1 && (c == '-' || '0' <= c && c <= '9'):
+	case 1:
 		return d.readValue()
-	case which == 1 && c == '"':
-		return d.readQuotedValue()
-	case which == 2 && (c == '-' || '0' <= c && c <= '9'):
+	case 2:
 		return d.readTimestamp()
-	case which == 2 && c == '"':
-		return d.readTime()
-	case which == 3 && c == '{':
-		return d.fields(d.readDimension)
-	case which >= 2 && c == 'n':
-		return d.literal() // null: as if it were not there.
+	default:
+		return d.readDimensions()
 	}
+}
+
+// mistyped moves over a value of the wrong type and refuses the metric for it.
+func (d *decoder) mistyped(reason metric.Reason, field, wanted string) error {
+	kind := kindOf(d.at())
 	if err := d.skip(); err != nil {
 		return err
 	}
-	wanted := [...]string{"a string", "a number", "a number of milliseconds or an RFC 3339 string", "an object of strings"}
-	reason := metric.Malformed
-	if which == 0 {
-		reason = metric.InvalidName
-	}
-	d.reject(reason, "field %q is %s: it must be %s", name, kindOf(c), wanted[which])
+	d.reject(reason, "field %q is %s: it must be %s", field, kind, wanted)
 	return nil
 }
+
+// isNumber reports whether a value that starts with c is a number.
+func isNumber(c byte) bool { return c == '-' || '0' <= c && c <= '9' }
 
 // text returns the meaning of a string; ok is false if it has none.
 func (d *decoder) text(raw []byte, escaped bool) (text []byte, ok bool) {
@@ -298,6 +303,9 @@ func (d *decoder) text(raw []byte, escaped bool) (text []byte, ok bool) {
 }
 
 func (d *decoder) readName() error {
+	if d.peek() != '"' {
+		return d.mistyped(metric.InvalidName, fieldName, "a string")
+	}
 	raw, escaped, err := d.str("a string")
 	if err != nil {
 		return err
@@ -314,6 +322,12 @@ func (d *decoder) readName() error {
 }
 
 func (d *decoder) readValue() error {
+	switch c := d.peek(); {
+	case c == '"':
+		return d.readQuotedValue()
+	case !isNumber(c):
+		return d.mistyped(metric.Malformed, fieldValue, "a number")
+	}
 	raw, err := d.number()
 	if err != nil {
 		return err
@@ -341,6 +355,14 @@ func (d *decoder) readQuotedValue() error {
 }
 
 func (d *decoder) readTimestamp() error {
+	switch c := d.peek(); {
+	case c == 'n':
+		return d.literal() // null: as if it were not there.
+	case c == '"':
+		return d.readTime()
+	case !isNumber(c):
+		return d.mistyped(metric.Malformed, fieldTimestamp, "a number of milliseconds or an RFC 3339 string")
+	}
 	raw, err := d.number()
 	if err != nil {
 		return err
@@ -367,14 +389,24 @@ func (d *decoder) readTime() error {
 		return err
 	}
 	text, _ := d.text(raw, escaped)
-	t, err := time.Parse(time.RFC3339Nano, string(text))
-	if err != nil {
+	t, malformed := time.Parse(time.RFC3339Nano, string(text))
+	if malformed != nil {
 		d.reject(metric.Malformed, "timestamp %q is not RFC 3339, such as 2023-11-29T05:00:34.567Z; milliseconds since the Unix epoch are a number without quotes",
 			clip(text))
-		return nil
 	}
 	d.item.timestamp = t.UnixMilli()
 	return nil
+}
+
+func (d *decoder) readDimensions() error {
+	switch d.peek() {
+	case '{':
+		return d.fields(d.readDimension)
+	case 'n':
+		return d.literal() // null: as if it were not there.
+	default:
+		return d.mistyped(metric.Malformed, fieldDimensions, "an object of strings")
+	}
 }
 
 // readDimension reads the value of one dimension.

@@ -29,11 +29,11 @@ func (a *API) serveDelete(w http.ResponseWriter, r *http.Request, tenant tenancy
 	}
 	buf := a.buffers.Get().(*[]byte)
 	defer a.releaseBuffer(buf)
-	body, err := a.body(w, r, buf)
+	text, err := body(w, r, requestSize(), buf)
 	if err != nil {
 		return err
 	}
-	d, err := a.parseDeletion(body, a.now())
+	d, err := a.parseDeletion(text, a.now())
 	if err != nil {
 		return err
 	}

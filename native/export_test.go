@@ -14,3 +14,9 @@ func Decode(batch *metric.Batch, body []byte, lines bool, now time.Time) (reject
 	err = d.decode(body, lines)
 	return d.rejected, d.items, err
 }
+
+// ParseQuery runs the parser of queries alone.
+func ParseQuery(body []byte, now time.Time) error {
+	_, err := New(Options{Now: func() time.Time { return now }}).parseQuery(body, now)
+	return err
+}

@@ -15,6 +15,7 @@ const (
 	maxFilters = 100
 	maxGroupBy = 100
 	maxRegexp  = 10_000 // Bytes of a regular expression.
+	maxValues  = 10_000 // Of the operator in.
 )
 
 // operators lists the operators of a filter.
@@ -95,8 +96,12 @@ func (o *object) operand(op string) (labels.MatchType, string) {
 		return labels.MatchNotEqual, ""
 	case "in":
 		values, ok := o.texts("values")
-		if ok && len(values) == 0 {
+		switch {
+		case ok && len(values) == 0:
 			o.complain("values", "is empty: no series could match")
+		case len(values) > maxValues:
+			o.complain("values", "%d values, of at most %d", len(values), maxValues)
+			return 0, ""
 		}
 		if len(values) == 1 {
 			return labels.MatchEqual, values[0].text

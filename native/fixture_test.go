@@ -34,6 +34,7 @@ type fixture struct {
 	hasher   metric.Hasher
 	router   *httprouter.Router
 	routes   []route
+	matched  route // Of the request that was sent last.
 }
 
 type route struct {
@@ -65,6 +66,7 @@ func newFixture(t *testing.T, change ...func(*native.Options)) *fixture {
 func (f *fixture) add(method, path string, scope tenancy.Scopes, h http.Handler) {
 	f.routes = append(f.routes, route{method, path, scope})
 	f.router.Handler(method, path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.matched = route{method, path, scope}
 		if scope == 0 {
 			h.ServeHTTP(w, r)
 			return
@@ -84,7 +86,7 @@ func (f *fixture) add(method, path string, scope tenancy.Scopes, h http.Handler)
 	}))
 }
 
-// do sends a request; headers come as "Name: value".
+// do sends a request and wants the answer to be as the description says; headers come as "Name: value".
 func (f *fixture) do(method, target, body string, headers ...string) *httptest.ResponseRecorder {
 	f.Helper()
 	return f.send(httptest.NewRequestWithContext(context.Background(), method, target, strings.NewReader(body)), headers...)
@@ -98,6 +100,7 @@ func (f *fixture) send(r *http.Request, headers ...string) *httptest.ResponseRec
 	}
 	w := httptest.NewRecorder()
 	f.router.ServeHTTP(w, r)
+	described(f.T, f.matched, w)
 	return w
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/luminate-metrics/luminate/internal/metric"
+	"github.com/luminate-metrics/luminate/internal/problem"
 	"github.com/luminate-metrics/luminate/native"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
@@ -83,6 +84,28 @@ func FuzzDecodeMetrics(f *testing.F) {
 	})
 }
 
+// FuzzParseQuery wants the parser of queries to take only valid JSON objects, and to blame only the client.
+func FuzzParseQuery(f *testing.F) {
+	for _, s := range []string{
+		`{"metric":"m","aggregation":"AVG","from":0}`,
+		`{"metric":"m","aggregations":["AVG","P95"],"from":"now-1h","to":"now","step":"1m","group_by":["a"],"limit":1,"max_gap":60000}`,
+		`{"metric":"m","aggregation":"SUM","from":-1e3,"filters":[{"dimension":"a","op":"=~","value":"(a|b).*"},{"dimension":"b","op":"in","values":["x","y."]},{"dimension":"c","op":"exists"}]}`,
+		`{"from":"9999-12-31T23:59:59Z","to":-9223372036854775808,"step":1}`,
+		`{"metric":"\ud800","filters":[[]],"group_by":{}}`, `[]`, `{`, ``,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		err := native.ParseQuery(body, time.UnixMilli(noon))
+		switch {
+		case err == nil && !json.Valid(body):
+			t.Fatal("took a query that is not JSON")
+		case err != nil && problem.KindOf(err) != problem.Invalid:
+			t.Fatalf("kind %v: %v", problem.KindOf(err), err)
+		}
+	})
+}
+
 // parts splits a body into the texts of its metrics by encoding/json; nil if it is not JSON in any form.
 func parts(body []byte, lines, valid bool) [][]byte {
 	trimmed := bytes.TrimLeft(body, " \t\r\n")
@@ -107,7 +130,7 @@ func parts(body []byte, lines, valid bool) [][]byte {
 		return nil
 	}
 	var out [][]byte
-	for _, line := range bytes.Split(body, []byte("\n")) {
+	for line := range bytes.SplitSeq(body, []byte("\n")) {
 		if len(bytes.Trim(line, " \t\r")) > 0 {
 			out = append(out, line)
 		}

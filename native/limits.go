@@ -16,6 +16,7 @@ const (
 	settingSamples = "query.max_samples"
 	settingRange   = "query.max_range"
 	settingNames   = "query.max_names"
+	settingTimeout = "query.timeout"
 )
 
 // Limits bound what one request may cost.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -42,12 +43,12 @@ func (a *API) serveQuery(w http.ResponseWriter, r *http.Request, tenant tenancy.
 	}
 	buf := a.buffers.Get().(*[]byte)
 	defer a.releaseBuffer(buf)
-	body, err := a.body(w, r, buf)
+	text, err := body(w, r, requestSize(), buf)
 	if err != nil {
 		return err
 	}
 	started := a.now()
-	q, err := a.parseQuery(body, started)
+	q, err := a.parseQuery(text, started)
 	if err != nil {
 		return err
 	}
@@ -77,9 +78,10 @@ func (a *API) account(result store.AggregateResult, took time.Duration, err erro
 
 // stopped explains why a read did not finish.
 func (a *API) stopped(ctx context.Context, err error) error {
-	if context.Cause(ctx) == context.DeadlineExceeded && problem.KindOf(err) == problem.Timeout {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) && problem.KindOf(err) == problem.Timeout {
 		return problem.Wrap(problem.Timeout, err,
-			fmt.Sprintf("the request took longer than %v: ask for fewer series or a shorter range", a.limits.Timeout))
+			fmt.Sprintf("the request took longer than %v, the limit set by %s: ask for fewer series or a shorter range",
+				a.limits.Timeout, settingTimeout))
 	}
 	return limited(err, settingSamples)
 }

@@ -113,7 +113,7 @@ func TestQueryAnswer(t *testing.T) {
 }
 
 func TestQueryDuration(t *testing.T) {
-	clock := int64(noon * 1_000_000)
+	clock := noon * 1_000_000
 	f := newFixture(t, func(o *native.Options) {
 		o.Now = func() time.Time {
 			clock += 1_234_567
@@ -272,62 +272,69 @@ func TestQueryTimes(t *testing.T) {
 	spans(`"0001-01-01T00:00:00Z"`, `"9999-12-31T23:59:59.999Z"`, -62135596800000, 253402300799999)
 }
 
+// fine is what a valid query needs.
+const fine = `"metric":"m","aggregation":"AVG","from":0`
+
+// complains posts a query and wants a 400 that says all of this: pairs of field and detail.
+func (f *fixture) complains(body string, want ...string) {
+	f.Helper()
+	w := f.do(http.MethodPost, "/luminate/v1/query", body)
+	var got struct {
+		Detail string
+		Errors []struct{ Field, Detail string }
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 400 {
+		f.Errorf("%s: status %d: %v: %s", body, w.Code, err, w.Body)
+		return
+	}
+	var pairs, details []string
+	for _, e := range got.Errors {
+		pairs = append(pairs, e.Field, e.Detail)
+		details = append(details, e.Field+": "+e.Detail)
+	}
+	if diff := cmp.Diff(want, pairs); diff != "" {
+		f.Errorf("%s: (-want +got)\n%s", body, diff)
+	}
+	if got.Detail != strings.Join(details, "; ") {
+		f.Errorf("%s: detail %s", body, got.Detail)
+	}
+}
+
 func TestQueryComplaints(t *testing.T) {
 	f := newFixture(t)
-	const fine = `"metric":"m","aggregation":"AVG","from":0`
-	bad := func(body string, want ...string) { // Pairs of field and detail.
-		t.Helper()
-		w := f.do(http.MethodPost, "/luminate/v1/query", body)
-		var got struct {
-			Detail string
-			Errors []struct{ Field, Detail string }
-		}
-		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 400 {
-			t.Errorf("%s: status %d: %v: %s", body, w.Code, err, w.Body)
-			return
-		}
-		var pairs, details []string
-		for _, e := range got.Errors {
-			pairs = append(pairs, e.Field, e.Detail)
-			details = append(details, e.Field+": "+e.Detail)
-		}
-		if diff := cmp.Diff(want, pairs); diff != "" {
-			t.Errorf("%s: (-want +got)\n%s", body, diff)
-		}
-		if got.Detail != strings.Join(details, "; ") {
-			t.Errorf("%s: detail %s", body, got.Detail)
-		}
-	}
 	const functions = "the aggregations are AVG, SUM, COUNT, MIN, MAX, P50, P95, P99, INTEGRAL"
-	bad(`{}`, "metric", "is missing", "aggregation", "is missing: "+functions,
+	f.complains(`{}`, "metric", "is missing", "aggregation", "is missing: "+functions,
 		"from", "is missing: use milliseconds since the Unix epoch, RFC 3339, or now-1h")
-	bad(`{`+fine+`,"Step":"1m","groupby":[]}`,
+	f.complains(`{`+fine+`,"Step":"1m","groupby":[]}`,
 		"Step", "unknown field: the fields are metric, aggregation, aggregations, from, to, step, filters, group_by, limit, max_gap",
 		"groupby", "unknown field: the fields are metric, aggregation, aggregations, from, to, step, filters, group_by, limit, max_gap")
-	bad(`{`+fine+`,"from":1}`, "from", "the field occurs twice")
-	bad(`{"metric":"","aggregation":"AVG","from":0}`, "metric", "is empty")
-	bad(`{"metric":1,"aggregation":[],"from":null}`, "metric", "is a number: it must be a string",
+	f.complains(`{`+fine+`,"from":1}`, "from", "the field occurs twice")
+	f.complains(`{"metric":"","aggregation":"AVG","from":0}`, "metric", "is empty")
+	f.complains(`{"metric":1,"aggregation":[],"from":null}`, "metric", "is a number: it must be a string",
 		"aggregation", "is an array: it must be a string",
 		"from", "is null: it must be milliseconds since the Unix epoch, or a string: RFC 3339, now, or now-1h")
-	bad("{\"metric\":\"\xff\",\"aggregation\":\"AVG\",\"from\":0}", "metric", "is not valid UTF-8")
-	bad(`{"metric":"m","aggregation":"MEDIAN","from":0}`, "aggregation", `unknown aggregation "MEDIAN": `+functions)
-	bad(`{"metric":"m","aggregations":[],"from":0}`, "aggregations", "is empty: "+functions)
-	bad(`{"metric":"m","aggregations":["AVG","avg",1,"X"],"from":0}`, "aggregations[2]", "is a number: it must be a string",
+	f.complains("{\"metric\":\"\xff\",\"aggregation\":\"AVG\",\"from\":0}", "metric", "is not valid UTF-8")
+	f.complains(`{"metric":"m","aggregation":"MEDIAN","from":0}`, "aggregation", `unknown aggregation "MEDIAN": `+functions)
+	f.complains(`{"metric":"m","aggregations":[],"from":0}`, "aggregations", "is empty: "+functions)
+	f.complains(`{"metric":"m","aggregations":["AVG","avg",1,"X"],"from":0}`, "aggregations[2]", "is a number: it must be a string",
 		"aggregations[1]", "AVG occurs twice",
 		"aggregations[3]", `unknown aggregation "X": `+functions)
-	bad(`{`+fine+`,"aggregations":["AVG"]}`, "aggregations", "stands beside aggregation: give one of them")
+	f.complains(`{`+fine+`,"aggregations":["AVG"]}`, "aggregations", "stands beside aggregation: give one of them")
 
-	bad(`{"metric":"m","aggregation":"AVG","from":"1h ago","to":"now-1"}`,
+	f.complains(`{"metric":"m","aggregation":"AVG","from":"1h ago","to":"now-1"}`,
 		"from", `"1h ago" is no time: use milliseconds since the Unix epoch, RFC 3339, now, or now-1h`,
 		"to", `"now-1" is no time: "1" is no duration such as 5m, 1h30m or 7d`)
-	bad(`{"metric":"m","aggregation":"AVG","from":"now*2","to":1.5}`,
+	f.complains(`{"metric":"m","aggregation":"AVG","from":"now*2","to":1.5}`,
 		"from", `"now*2" is no time: after now comes + or - and a duration, such as now-1h30m`,
 		"to", `1.5 is not a whole number of milliseconds`)
-	bad(`{"metric":"m","aggregation":"AVG","from":-9223372036854775808,"to":9223372036854775807}`,
+	f.complains(`{"metric":"m","aggregation":"AVG","from":-9223372036854775808,"to":9223372036854775807}`,
 		"from", `-9223372036854775808 is outside the years 1 to 9999: use milliseconds since the Unix epoch`,
 		"to", `9223372036854775807 is outside the years 1 to 9999: use milliseconds since the Unix epoch`)
-	bad(`{"metric":"m","aggregation":"AVG","from":2,"to":1}`, "from", "2 is after 1, the end of the range")
+	f.complains(`{"metric":"m","aggregation":"AVG","from":2,"to":1}`, "from", "2 is after 1, the end of the range")
+}
 
+func TestQueryComplaintsAboutNumbers(t *testing.T) {
+	f := newFixture(t)
 	for step, detail := range map[string]string{
 		`"1 minute"`: `"1 minute" is no duration such as 15s, 5m or 1h30m`,
 		`""`:         `"" is no duration such as 15s, 5m or 1h30m`,
@@ -339,8 +346,8 @@ func TestQueryComplaints(t *testing.T) {
 		`0.5`:        `0.5 is not a whole number of milliseconds`,
 		`[]`:         `is an array: it must be a duration such as "5m", or a number of milliseconds`,
 	} {
-		bad(`{`+fine+`,"step":`+step+`}`, "step", detail)
-		bad(`{`+fine+`,"max_gap":`+step+`}`, "max_gap", detail)
+		f.complains(`{`+fine+`,"step":`+step+`}`, "step", detail)
+		f.complains(`{`+fine+`,"max_gap":`+step+`}`, "max_gap", detail)
 	}
 	for limit, detail := range map[string]string{
 		`0`:     "0 is not a whole number from 1",
@@ -349,33 +356,37 @@ func TestQueryComplaints(t *testing.T) {
 		`"10"`:  "is a string: it must be a number",
 		`10001`: "10001 groups, more than 10000, the limit set by query.max_groups",
 	} {
-		bad(`{`+fine+`,"limit":`+limit+`}`, "limit", detail)
+		f.complains(`{`+fine+`,"limit":`+limit+`}`, "limit", detail)
 	}
-	bad(`{`+fine+`,"group_by":["a","","a","__name__","_tenant_id"]}`, "group_by[1]", "is empty", "group_by[2]", `"a" occurs twice`,
+}
+
+func TestQueryComplaintsAboutDimensions(t *testing.T) {
+	f := newFixture(t)
+	f.complains(`{`+fine+`,"group_by":["a","","a","__name__","_tenant_id"]}`, "group_by[1]", "is empty", "group_by[2]", `"a" occurs twice`,
 		"group_by[3]", "__name__ is the same in all series of a query", "group_by[4]", "_tenant_id is the same in all series of a query")
-	bad(`{`+fine+`,"group_by":"a"}`, "group_by", "is a string: it must be an array")
+	f.complains(`{`+fine+`,"group_by":"a"}`, "group_by", "is a string: it must be an array")
 
 	const operators = "the operators are = != =~ !~ in exists"
-	bad(`{`+fine+`,"filters":[{},1,{"dimension":"a","op":"like","value":"x"},{"dimension":"","op":"=","vaule":"x"}]}`,
+	f.complains(`{`+fine+`,"filters":[{},1,{"dimension":"a","op":"like","value":"x"},{"dimension":"","op":"=","vaule":"x"}]}`,
 		"filters[0].dimension", "is missing", "filters[0].op", "is missing: "+operators,
 		"filters[1]", "is a number: it must be an object with dimension, op, and value or values",
 		"filters[2].op", `unknown operator "like": `+operators,
 		"filters[3].vaule", "unknown field: the fields are dimension, op, value, values",
 		"filters[3].dimension", "is empty", "filters[3].value", "is missing: operator = needs it")
-	bad(`{`+fine+`,"filters":[{"dimension":"a","op":"exists","value":""},{"dimension":"a","op":"in","value":"x"},
+	f.complains(`{`+fine+`,"filters":[{"dimension":"a","op":"exists","value":""},{"dimension":"a","op":"in","value":"x"},
 		{"dimension":"a","op":"in","values":[]},{"dimension":"a","op":"in","values":[1]},{"dimension":"a","op":"=","value":"x","values":["x"]}]}`,
 		"filters[0].value", "operator exists does not take it",
 		"filters[1].value", "operator in does not take it", "filters[1].values", "is missing: operator in needs it",
 		"filters[2].values", "is empty: no series could match",
 		"filters[3].values[0]", "is a number: it must be a string",
 		"filters[4].values", "operator = does not take it")
-	bad(`{`+fine+`,"filters":[{"dimension":"__name__","op":"=","value":"x"}]}`,
+	f.complains(`{`+fine+`,"filters":[{"dimension":"__name__","op":"=","value":"x"}]}`,
 		"filters[0].dimension", "__name__ is the metric's name: use the field metric")
-	bad(`{`+fine+`,"filters":[{"dimension":"a","op":"=~","value":"(x"}]}`, "filters[0].value",
+	f.complains(`{`+fine+`,"filters":[{"dimension":"a","op":"=~","value":"(x"}]}`, "filters[0].value",
 		"\"(x\" is no regular expression (RE2 syntax): error parsing regexp: missing closing ): `(x`")
-	bad(`{`+fine+`,"filters":[{"dimension":"a","op":"=~","value":"`+strings.Repeat("x", 10_001)+`"}]}`, "filters[0].value",
+	f.complains(`{`+fine+`,"filters":[{"dimension":"a","op":"=~","value":"`+strings.Repeat("x", 10_001)+`"}]}`, "filters[0].value",
 		"the regular expression is 10001 bytes long, of at most 10000")
-	bad(`{`+fine+`,"filters":[`+strings.Repeat(`{},`, 100)+`{}]}`, "filters", "101 filters, of at most 100")
+	f.complains(`{`+fine+`,"filters":[`+strings.Repeat(`{},`, 100)+`{}]}`, "filters", "101 filters, of at most 100")
 }
 
 func TestQueryNotJSON(t *testing.T) {
@@ -387,6 +398,20 @@ func TestQueryNotJSON(t *testing.T) {
 	f.query("{}\n{}", 400, `{"detail":"line 2, column 1: unexpected '{' where the end of the text should be",
 		"position":{"offset":3,"line":2,"column":1}}`)
 	f.query(`{}`, 415, `{"detail":"a query is one JSON object: use application/json"}`, "Content-Type: application/x-ndjson")
+}
+
+func TestQuerySize(t *testing.T) {
+	f := newFixture(t)
+	f.query(`{"metric":"`+strings.Repeat("m", 1<<20)+`"}`, 413, `{
+		"detail":"the body is longer than 1048576 bytes, the limit: send smaller requests",
+		"limit":{"name":"body_bytes","max":1048576,"observed":1048589}}`)
+	values := strings.Repeat(`"value.with-25-characters.",`, 10_000)
+	in := func(values string) string {
+		return `{"metric":"m","aggregation":"AVG","from":0,"filters":[{"dimension":"a","op":"in","values":[` + values + `]}]}`
+	}
+	f.groups(in(strings.TrimSuffix(values, ",")), `[]`)
+	f.query(in(values+`"x"`), 400, `{"detail":"filters[0].values: 10001 values, of at most 10000",
+		"errors":[{"field":"filters[0].values","detail":"10001 values, of at most 10000"}]}`)
 }
 
 func TestQueryLimits(t *testing.T) {
@@ -435,5 +460,5 @@ func TestQueryTimeout(t *testing.T) {
 		o.Limits.Timeout = time.Nanosecond
 	})
 	f.query(`{"metric":"m","aggregation":"AVG","from":0}`, 503,
-		`{"detail":"the request took longer than 1ns: ask for fewer series or a shorter range"}`)
+		`{"detail":"the request took longer than 1ns, the limit set by query.timeout: ask for fewer series or a shorter range"}`)
 }

@@ -5,12 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/luminate-metrics/luminate/internal/problem"
 )
+
+// requestSize bounds the body of a query or deletion.
+func requestSize() size { return size{sent: 1 << 20, decoded: 1 << 20} }
 
 // An object is a JSON object of a request, one field at a time. What is wrong with it goes to its complaints.
 type object struct {
@@ -65,7 +69,7 @@ func (o *object) read(s *scanner, known []string) error {
 		}
 		field := string(name)
 		switch {
-		case !ok || !contains(known, field):
+		case !ok || !slices.Contains(known, field):
 			o.complain(clip(field), "unknown field: the fields are %s", strings.Join(known, ", "))
 		case o.has(field):
 			o.complain(field, "the field occurs twice")
@@ -74,15 +78,6 @@ func (o *object) read(s *scanner, known []string) error {
 		}
 		return nil
 	})
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 func (o *object) complain(field, format string, args ...any) {

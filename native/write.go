@@ -45,15 +45,15 @@ func (a *API) serveWrite(w http.ResponseWriter, r *http.Request, tenant tenancy.
 	}
 	buf := a.buffers.Get().(*[]byte)
 	defer a.releaseBuffer(buf)
-	body, err := a.body(w, r, buf)
+	text, err := body(w, r, size{a.limits.BodyBytes, a.limits.DecodedBytes, settingBody, settingDecoded}, buf)
 	if err != nil {
-		return err
+		return undecoded(err)
 	}
 	batch := a.sink.Batch()
 	defer a.sink.Release(batch)
 	d := decoder{batch: batch, rules: a.rules, now: a.now(), maxItems: a.limits.Items}
-	if err := d.decode(body, lines); err != nil {
-		return malformed(body, err)
+	if err := d.decode(text, lines); err != nil {
+		return malformed(text, err)
 	}
 	out, err := a.sink.Ingest(r.Context(), ingest.Request{
 		Tenant: tenant, Protocol: protocol, Rules: a.rules, Batch: batch, Rejected: d.rejected,
@@ -71,6 +71,14 @@ func (a *API) releaseBuffer(buf *[]byte) {
 	if cap(*buf) <= maxPooled {
 		a.buffers.Put(buf)
 	}
+}
+
+// undecoded completes an error of reading the body: every answer of status 400 says how much was stored.
+func undecoded(err error) error {
+	if problem.KindOf(err) != problem.Invalid {
+		return err
+	}
+	return &detailedError{err, map[string]any{"accepted": 0, "rejected": []rejection{}}}
 }
 
 // malformed describes a body that is not JSON, or not of a form that is taken. Nothing of it was stored.

@@ -1,9 +1,11 @@
 package native_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -65,26 +67,33 @@ func TestWriteForms(t *testing.T) {
 	ok(fmt.Sprintf(`{"name":"a","value":1,"timestamp":%d}`, noon+3600*1000), "{__name__=\"a\"} 1701262800000 1\n", 1)
 }
 
-// TestWriteRejections sends each bad metric between two good ones, in each form, and wants exactly it to be refused.
-func TestWriteRejections(t *testing.T) {
-	const before, after = `{"name":"a","value":1}`, `{"name":"z","value":2}`
+// goodBefore and goodAfter stand around each bad one.
+const goodBefore, goodAfter = `{"name":"a","value":1}`, `{"name":"z","value":2}`
+
+// refuses sends a bad metric between two good ones, in each form, and wants exactly it to be refused.
+func refuses(t *testing.T, item string, reason metric.Reason, detail string) {
+	t.Helper()
 	const kept = "{__name__=\"a\"} 1701259200000 1\n{__name__=\"z\"} 1701259200000 2\n"
+	bodies := map[string]string{
+		"array":    "[" + goodBefore + "," + item + "," + goodAfter + "]",
+		"envelope": `{"metrics":[` + goodBefore + "," + item + "," + goodAfter + "]}",
+		"lines":    goodBefore + "\n" + item + "\n" + goodAfter,
+	}
+	for form, body := range bodies {
+		f := newFixture(t)
+		f.write(body, 400, fmt.Sprintf(
+			`{"detail":%q,"accepted":2,"rejected":[{"index":1,"reason":%q,"detail":%q}],"rejected_total":1}`,
+			"1 metric was refused, 2 metrics were stored; first at index 1: "+detail, reason, detail))
+		if got := f.stored(tenancy.Default); got != kept {
+			t.Errorf("%s of %s: stored\n%s", form, item, got)
+		}
+	}
+}
+
+func TestWriteRefusesNames(t *testing.T) {
 	bad := func(item string, reason metric.Reason, detail string) {
 		t.Helper()
-		bodies := map[string]string{
-			"array":    "[" + before + "," + item + "," + after + "]",
-			"envelope": `{"metrics":[` + before + "," + item + "," + after + "]}",
-			"lines":    before + "\n" + item + "\n" + after,
-		}
-		for form, body := range bodies {
-			f := newFixture(t)
-			f.write(body, 400, fmt.Sprintf(
-				`{"detail":%q,"accepted":2,"rejected":[{"index":1,"reason":%q,"detail":%q}],"rejected_total":1}`,
-				"1 metric was refused, 2 metrics were stored; first at index 1: "+detail, reason, detail))
-			if got := f.stored(tenancy.Default); got != kept {
-				t.Errorf("%s of %s: stored\n%s", form, item, got)
-			}
-		}
+		refuses(t, item, reason, detail)
 	}
 	long := strings.Repeat("n", 257)
 	shown := strings.Repeat("n", 64) + "..."
@@ -97,7 +106,13 @@ func TestWriteRejections(t *testing.T) {
 	bad(`{"name":"a:b","value":1}`, metric.InvalidName, `metric name "a:b" does not match ^[a-zA-Z_][a-zA-Z0-9_]*$`)
 	bad(`{"name":"\ud800","value":1}`, metric.InvalidName, `field "name" holds half of a surrogate pair`)
 	bad(`{"name":"`+long+`","value":1}`, metric.InvalidName, `metric name "`+shown+`" is 257 characters long: the limit is 256`)
+}
 
+func TestWriteRefusesValuesAndTimes(t *testing.T) {
+	bad := func(item string, reason metric.Reason, detail string) {
+		t.Helper()
+		refuses(t, item, reason, detail)
+	}
 	bad(`{"name":"b"}`, metric.Malformed, `field "value" is missing`)
 	bad(`{"name":"b","value":null}`, metric.Malformed, `field "value" is null: it must be a number`)
 	bad(`{"name":"b","value":true}`, metric.Malformed, `field "value" is a boolean: it must be a number`)
@@ -126,7 +141,13 @@ func TestWriteRejections(t *testing.T) {
 		`timestamp 1701262800001 is after 1701262800000, the newest taken (1h0m0s after now)`)
 	bad(`{"name":"b","value":1,"timestamp":-9223372036854775808}`, metric.TimestampTooOld,
 		`timestamp -9223372036854775808 is before 1700654400000, the oldest taken (168h0m0s before now)`)
+}
 
+func TestWriteRefusesDimensionsAndFields(t *testing.T) {
+	bad := func(item string, reason metric.Reason, detail string) {
+		t.Helper()
+		refuses(t, item, reason, detail)
+	}
 	bad(`{"name":"b","value":1,"dimensions":[]}`, metric.Malformed, `field "dimensions" is an array: it must be an object of strings`)
 	bad(`{"name":"b","value":1,"dimensions":{"x":1}}`, metric.Malformed, `the value of dimension "x" is a number: it must be a string`)
 	bad(`{"name":"b","value":1,"dimensions":{"x":null}}`, metric.Malformed, `the value of dimension "x" is null: it must be a string`)
@@ -325,6 +346,25 @@ func TestWriteStoreFailures(t *testing.T) {
 	}
 	fails(errors.New("secret path /var/lib"), 500, `{"detail":"internal error: the server's log has the cause"}`)
 	fails(context.Canceled, 499, `{"detail":"ingest: append: context canceled"}`)
+}
+
+func TestInternalErrorsAreLogged(t *testing.T) {
+	var log bytes.Buffer
+	f := newFixture(t, func(o *native.Options) {
+		o.Sink = broken{o.Sink, errors.New("disk is odd")}
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	f.do(http.MethodPost, "/luminate/v1/metrics", `{"name":"a","value":1}`, "X-Scope-OrgID: red")
+	for _, part := range []string{"level=ERROR", "tenant=red", "path=/luminate/v1/metrics", "disk is odd"} {
+		if !strings.Contains(log.String(), part) {
+			t.Errorf("log lacks %q: %s", part, log.String())
+		}
+	}
+	log.Reset()
+	f.do(http.MethodPost, "/luminate/v1/metrics", `nonsense`)
+	if log.Len() > 0 {
+		t.Errorf("a client's mistake is logged: %s", log.String())
+	}
 }
 
 func TestWriteRulesCanBeSet(t *testing.T) {

@@ -80,7 +80,7 @@ func TestQ25Routes(t *testing.T) {
 	}
 	for _, p := range []string{
 		"metadata", "rules", "alerts", "alertmanagers", "targets", "targets/metadata", "scrape_pools", "status/buildinfo",
-		"status/runtimeinfo", "status/flags", "status/config", "status/tsdb", "status/walreplay",
+		"status/runtimeinfo", "status/flags", "status/config", "status/tsdb", "status/tsdb/blocks", "status/walreplay",
 	} {
 		want = append(want, "/api/v1/"+p+" GET read")
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 
@@ -78,7 +79,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, h handler) {
 	}
 	if err := ans.write(w); err != nil {
 		// The status is out, and so a failure can only be the connection's.
-		a.logger.DebugContext(r.Context(), "query API answer was cut off", "path", r.URL.Path, "err", err)
+		a.logger.DebugContext(r.Context(), "query API answer was cut off", slog.String("path", r.URL.Path), slog.Any("err", err))
 	}
 }
 
@@ -92,7 +93,7 @@ func (a *API) open(w http.ResponseWriter, r *http.Request) (*request, error) {
 	var tooLarge *http.MaxBytesError
 	err := r.ParseForm()
 	if err == nil {
-		err = r.ParseMultipartForm(a.limits.MaxFormBytes)
+		err = r.ParseMultipartForm(a.limits.MaxFormBytes) //nolint:gosec // The body is bounded two lines above.
 	}
 	switch {
 	case err == nil, errors.Is(err, http.ErrNotMultipart):

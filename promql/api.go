@@ -163,6 +163,7 @@ func (a *API) Register(add func(method, path string, scope tenancy.Scopes, h htt
 	read("/api/v1/status/flags", a.flags, get)
 	read("/api/v1/status/config", a.config, get)
 	read("/api/v1/status/tsdb", a.tsdb, get)
+	read("/api/v1/status/tsdb/blocks", a.blocks, get)
 	read("/api/v1/status/walreplay", a.walReplay, get)
 
 	add(get, "/federate", tenancy.Read, a.federate())

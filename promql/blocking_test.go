@@ -23,6 +23,7 @@ type blocking struct {
 }
 
 func newBlocking(t testing.TB) *blocking {
+	t.Helper()
 	return &blocking{store: newStore(t), started: make(chan struct{}, 100), letGo: make(chan struct{})}
 }
 

@@ -182,8 +182,24 @@ func timeParameters(add func(path string, params ...string)) {
 
 func lookups(add func(path string, params ...string)) {
 	matches := [][]string{
-		nil, {"up"}, {"up", "temperature"}, {`{__name__=~"lat.*"}`}, {`{__name__!=""}`}, {`{__name__=~".+",}`}, {`{job="api",code!="200"}`},
-		{"up", "up"}, {"up", `{instance="a:1"}`}, {"{}"}, {"{a=\"\"}"}, {"up", "{}"}, {"up["}, {"rate(up[5m])"}, {""}, {`{"some.metric"}`}, {"nothing_there"}, {`{x=~".*"}`},
+		nil,
+		{"up"},
+		{"up", "temperature"},
+		{`{__name__=~"lat.*"}`},
+		{`{__name__!=""}`},
+		{`{__name__=~".+",}`},
+		{`{job="api",code!="200"}`},
+		{"up", "up"},
+		{"up", `{instance="a:1"}`},
+		{"{}"},
+		{"{a=\"\"}"},
+		{"up", "{}"},
+		{"up["},
+		{"rate(up[5m])"},
+		{""},
+		{`{"some.metric"}`},
+		{"nothing_there"},
+		{`{x=~".*"}`},
 	}
 	for _, set := range matches {
 		var params []string
@@ -213,8 +229,15 @@ func lookups(add func(path string, params ...string)) {
 	add("/api/v1/targets/metadata", "limit", "x")
 	add("/api/v1/targets/metadata", "match_target", "{")
 	for _, p := range [][]string{
-		{"type", "alert"}, {"type", "nope"}, {"exclude_alerts", "true"}, {"exclude_alerts", "perhaps"}, {"group_limit", "0"},
-		{"group_limit", "x"}, {"group_next_token", "a"}, {"group_limit", "2", "group_next_token", "a"}, {"group_limit", "2"},
+		{"type", "alert"},
+		{"type", "nope"},
+		{"exclude_alerts", "true"},
+		{"exclude_alerts", "perhaps"},
+		{"group_limit", "0"},
+		{"group_limit", "x"},
+		{"group_next_token", "a"},
+		{"group_limit", "2", "group_next_token", "a"},
+		{"group_limit", "2"},
 	} {
 		add("/api/v1/rules", p...)
 	}

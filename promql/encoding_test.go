@@ -2,6 +2,7 @@ package promql_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -37,9 +38,21 @@ func TestQ11Numbers(t *testing.T) {
 		v    float64
 		want string
 	}{
-		{0, "0"}, {math.Copysign(0, -1), "-0"}, {1.5, "1.5"}, {1e-6, "0.000001"}, {1e-7, "1e-07"}, {-9.9e-7, "-9.9e-07"},
-		{1e20, "100000000000000000000"}, {1e21, "1e+21"}, {1 << 53, "9007199254740992"}, {0.1, "0.1"},
-		{math.NaN(), "NaN"}, {math.Inf(1), "+Inf"}, {math.Inf(-1), "-Inf"}, {math.MaxFloat64, "1.7976931348623157e+308"}, {5e-324, "5e-324"},
+		{0, "0"},
+		{math.Copysign(0, -1), "-0"},
+		{1.5, "1.5"},
+		{1e-6, "0.000001"},
+		{1e-7, "1e-07"},
+		{-9.9e-7, "-9.9e-07"},
+		{1e20, "100000000000000000000"},
+		{1e21, "1e+21"},
+		{1 << 53, "9007199254740992"},
+		{0.1, "0.1"},
+		{math.NaN(), "NaN"},
+		{math.Inf(1), "+Inf"},
+		{math.Inf(-1), "-Inf"},
+		{math.MaxFloat64, "1.7976931348623157e+308"},
+		{5e-324, "5e-324"},
 	} {
 		one(t, metric.Sample{Timestamp: 1000, Value: c.v}).get("/api/v1/query", "query", "x", "time", "1").
 			data(`{"resultType":"vector","result":[{"metric":{"__name__":"x"},"value":[1,"` + c.want + `"]}]}`)
@@ -84,7 +97,7 @@ type countingWriter struct {
 func (w *countingWriter) Write(b []byte) (int, error) {
 	w.writes++
 	if w.writes > w.most {
-		return 0, fmt.Errorf("connection reset")
+		return 0, errors.New("connection reset")
 	}
 	return w.ResponseRecorder.Write(b)
 }

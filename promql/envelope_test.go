@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
 	"github.com/luminate-metrics/luminate/internal/problem"
 	"github.com/luminate-metrics/luminate/promql"
@@ -70,6 +72,7 @@ type tenantFunc func(tenancy.ID) store.Tenant
 func (f tenantFunc) Tenant(id tenancy.ID) store.Tenant { return f(id) }
 
 func failingSource(t *testing.T, err error) promql.Source {
+	t.Helper()
 	st := newStore(t)
 	return tenantFunc(func(id tenancy.ID) store.Tenant { return failing{st.Tenant(id), err} })
 }
@@ -115,6 +118,44 @@ func TestQ02ErrorTypes(t *testing.T) {
 		if r.status != c.status || strings.HasPrefix(r.body, "{") {
 			t.Errorf("federate with %v: %d %s", c.err, r.status, r.body)
 		}
+	}
+}
+
+// crashing is a tenant whose series can't be iterated without a panic.
+type crashing struct{ failing }
+
+func (c crashing) Reader(r store.Range) (store.Reader, error) {
+	rd, err := c.Tenant.Reader(r)
+	return crashingReader{rd}, err
+}
+
+type crashingReader struct{ store.Reader }
+
+func (r crashingReader) Select(ctx context.Context, sel store.Selection) storage.SeriesSet {
+	return crashingSet{r.Reader.Select(ctx, sel)}
+}
+
+type crashingSet struct{ storage.SeriesSet }
+
+func (s crashingSet) At() storage.Series { return crashingSeries{s.SeriesSet.At()} }
+
+type crashingSeries struct{ storage.Series }
+
+func (s crashingSeries) Iterator(chunkenc.Iterator) chunkenc.Iterator {
+	none := make([]chunkenc.Iterator, 0)
+	return none[s.Labels().Len()]
+}
+
+func TestACrashOfAQueryIsOurFault(t *testing.T) {
+	st := newStore(t)
+	log := &records{Handler: slog.DiscardHandler}
+	api := newAPI(t, promql.Options{Logger: slog.New(log), Source: tenantFunc(func(id tenancy.ID) store.Tenant {
+		return crashing{failing{Tenant: st.Tenant(id)}}
+	})})
+	r := api.get("/api/v1/query", "query", "rate(up[5m])", "time", "1700000600")
+	r.fails(500, "internal", "internal error: the server's log has the cause")
+	if strings.Contains(r.body, "index") || len(log.list) == 0 {
+		t.Errorf("the client is told %s, the log %v", r.body, log.list)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime"
 
@@ -49,11 +50,8 @@ func (a *API) queryError(err error) error {
 	case errors.As(err, &timeout):
 		return visible(problem.Timeout, err)
 	case errors.As(err, &samples):
-		limit := int64(a.limits.MaxSamples)
-		p := problem.Wrap(problem.Execution, err, fmt.Sprintf(
-			"%v: the limit is %d samples, set by query.max_samples: select fewer series, a shorter range or a longer step", samples, limit))
-		p.Limit = &problem.Limit{Name: "samples", Max: limit, Observed: limit + 1, Setting: "query.max_samples"}
-		return p
+		return problem.Wrap(problem.Execution, err, fmt.Sprintf(
+			"%v: the limit is %d samples, set by query.max_samples: select fewer series, a shorter range or a longer step", samples, a.limits.MaxSamples))
 	case hasKind(err):
 		return err
 	case errors.Is(err, context.Canceled):
@@ -80,8 +78,7 @@ func visible(k problem.Kind, err error) error {
 
 // lookupError gives the kind to an error of the store outside the engine.
 func (a *API) lookupError(err error) error {
-	var limit *store.LimitError
-	if errors.As(err, &limit) {
+	if limit, ok := errors.AsType[*store.LimitError](err); ok {
 		return problem.Wrap(problem.Execution, err, limit.Error())
 	}
 	if !hasKind(err) && errors.Is(err, context.DeadlineExceeded) {
@@ -95,7 +92,8 @@ func (a *API) lookupError(err error) error {
 func (a *API) report(r *http.Request, err error) {
 	switch problem.KindOf(err) {
 	case problem.Internal, problem.Unavailable:
-		a.logger.ErrorContext(r.Context(), "query API request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		a.logger.ErrorContext(r.Context(), "query API request failed",
+			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("err", err))
 	default:
 	}
 }

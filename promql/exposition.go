@@ -9,7 +9,7 @@ import (
 )
 
 // instanceLabel is set on each exposed series, empty if it has none, so that the scraper does not put its own there.
-const instanceLabel = "instance"
+const instanceLabel string = "instance"
 
 // expose writes samples, which are sorted by name, as metric families. Samples without a name are left out, and so are
 // native histograms if the format is text, which has no form for them.
@@ -60,7 +60,7 @@ func metricOf(s *promengine.Sample) *dto.Metric {
 		m.Label = append(m.Label, &dto.LabelPair{Name: &l.Name, Value: &l.Value})
 	})
 	if !hasInstance {
-		m.Label = append(m.Label, &dto.LabelPair{Name: ptr(instanceLabel), Value: ptr("")})
+		m.Label = append(m.Label, &dto.LabelPair{Name: new(instanceLabel), Value: new("")})
 	}
 	switch {
 	case s.H == nil:
@@ -72,8 +72,6 @@ func metricOf(s *promengine.Sample) *dto.Metric {
 	}
 	return m
 }
-
-func ptr[T any](v T) *T { return &v }
 
 func nativeHistogram(h *histogram.FloatHistogram) *dto.Histogram {
 	return &dto.Histogram{
@@ -109,7 +107,7 @@ func classicHistogram(h *histogram.FloatHistogram) *dto.Histogram {
 	var cumulative float64
 	for i, bound := range h.CustomValues {
 		cumulative += counts[i]
-		out.Bucket = append(out.Bucket, &dto.Bucket{UpperBound: &bound, CumulativeCountFloat: ptr(cumulative)})
+		out.Bucket = append(out.Bucket, &dto.Bucket{UpperBound: &bound, CumulativeCountFloat: new(cumulative)})
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,7 +28,11 @@ func (a *API) federate() http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), a.limits.Timeout)
 		defer cancel()
 		r = r.WithContext(ctx)
-		latest, err := a.latest(w, r)
+		var latest promengine.Vector
+		req, err := a.open(w, r)
+		if err == nil {
+			latest, err = a.latest(ctx, req)
+		}
 		if err != nil {
 			err = a.lookupError(err)
 			a.report(r, err)
@@ -38,17 +43,13 @@ func (a *API) federate() http.Handler {
 			expfmt.NewFormat(expfmt.TypeProtoCompact), expfmt.NewFormat(expfmt.TypeTextPlain))
 		w.Header().Set("Content-Type", string(format))
 		if err := expose(expfmt.NewEncoder(w, format), latest, format.FormatType() == expfmt.TypeTextPlain); err != nil {
-			a.logger.DebugContext(ctx, "federation answer was cut off", "err", err)
+			a.logger.DebugContext(ctx, "federation answer was cut off", slog.Any("err", err))
 		}
 	})
 }
 
 // latest returns the newest sample of each selected series that is not older than the lookback, by name and labels.
-func (a *API) latest(w http.ResponseWriter, r *http.Request) (promengine.Vector, error) {
-	req, err := a.open(w, r)
-	if err != nil {
-		return nil, err
-	}
+func (a *API) latest(ctx context.Context, req *request) (promengine.Vector, error) {
 	sets, err := a.parser.ParseMetricSelectors(req.Form["match[]"])
 	if err != nil {
 		return nil, bad(err)
@@ -61,7 +62,7 @@ func (a *API) latest(w http.ResponseWriter, r *http.Request) (promengine.Vector,
 	}
 	selected := make([]storage.SeriesSet, len(sets))
 	for i, ms := range sets {
-		selected[i] = reader.Select(req.Context(), store.Selection{
+		selected[i] = reader.Select(ctx, store.Selection{
 			Matchers: ms, Sorted: true, Hints: &storage.SelectHints{Start: span.Min, End: span.Max},
 		})
 	}

@@ -2,7 +2,6 @@ package promql_test
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -178,14 +177,4 @@ func (a *testAPI) server() *httptest.Server {
 	s := httptest.NewServer(a.handler)
 	a.t.Cleanup(s.Close)
 	return s
-}
-
-func readAll(t testing.TB, r io.ReadCloser) string {
-	t.Helper()
-	defer r.Close()
-	b, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }

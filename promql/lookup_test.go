@@ -142,10 +142,10 @@ func TestQ21Status(t *testing.T) {
 	if !info.StartTime.Equal(time.UnixMilli(base)) || !info.ServerTime.Equal(time.UnixMilli(end)) || info.StorageRetention != "15d" || info.CWD+info.Hostname != "" || info.GoroutineCount < 1 {
 		t.Errorf("runtime info %+v", info)
 	}
-	api.get("/api/v1/status/tsdb", "limit", "2").data(`{"headStats":{"numSeries":28,"numLabelPairs":36,"chunkCount":0,"minTime":1700000000000,"maxTime":1700001860000},` +
+	api.get("/api/v1/status/tsdb", "limit", "2").data(`{"headStats":{"numSeries":28,"numLabelPairs":32,"chunkCount":0,"minTime":1700000000000,"maxTime":1700001860000},` +
 		`"seriesCountByMetricName":[{"name":"http_requests_total","value":4},{"name":"latency_bucket","value":3}],` +
 		`"labelValueCountByLabelName":[{"name":"__name__","value":20},{"name":"le","value":3}],` +
-		`"memoryInBytesByLabelName":[{"name":"__name__","value":135},{"name":"a.label","value":15}],` +
+		`"memoryInBytesByLabelName":[{"name":"__name__","value":124},{"name":"a.label","value":15}],` +
 		`"seriesCountByLabelValuePair":[{"name":"job=api","value":8},{"name":"__name__=http_requests_total","value":4}]}`)
 	for _, v := range []string{"0", "-1", "x"} {
 		api.get("/api/v1/status/tsdb", "limit", v).fails(400, "bad_data", "limit must be a positive number")

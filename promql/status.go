@@ -122,6 +122,9 @@ func (a *API) walReplay(*request) (*answer, error) {
 	}{})
 }
 
+// blocks lists no blocks: samples are not kept in them.
+func (a *API) blocks(*request) (*answer, error) { return document(object{"blocks": empty()}) }
+
 // A rank is a line of a ranking.
 type rank struct {
 	Name  string `json:"name"`

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"net/http"
 	"slices"
 
@@ -61,7 +62,8 @@ func gone(err error) error {
 // An encoder builds a ReadResponse message. Only the series at hand is there in another form.
 type encoder struct {
 	response, result []byte
-	series           prompb.TimeSeries
+	series           prompb.TimeSeries // Labels and histograms of the series at hand.
+	floats           []byte            // Its samples, as they stand in the message.
 	it               chunkenc.Iterator
 	left, limit      int64 // Samples.
 }
@@ -102,8 +104,8 @@ func (e *encoder) results(ctx context.Context, tenant store.Tenant, q query) (er
 		if err := e.items(ctx); err != nil {
 			return err
 		}
-		if e.result, err = appendMessage(append(e.result, tagFirst), &e.series); err != nil {
-			return fmt.Errorf("remoteread: encode: %w", err)
+		if err := e.add(); err != nil {
+			return err
 		}
 	}
 	if err := set.Err(); err != nil {
@@ -112,28 +114,28 @@ func (e *encoder) results(ctx context.Context, tenant store.Tenant, q query) (er
 	return nil
 }
 
-// items fills e.series with what e.it has.
+// items fills e.series and e.floats with what e.it has.
 func (e *encoder) items(ctx context.Context) error {
 	s := &e.series
-	s.Samples, s.Histograms = s.Samples[:0], s.Histograms[:0]
+	s.Histograms, e.floats = s.Histograms[:0], e.floats[:0]
 	for typ := e.it.Next(); typ != chunkenc.ValNone; typ = e.it.Next() {
 		if e.left--; e.left < 0 {
 			return &problem.Error{
 				Of:     problem.Invalid,
-				Detail: fmt.Sprintf("exceeded sample limit (%d)", e.limit),
-				Limit:  &problem.Limit{Name: "remote read samples", Max: e.limit, Observed: e.limit + 1},
+				Detail: fmt.Sprintf("exceeded sample limit (%d): ask for a shorter range, fewer series or a streamed answer, or raise remote_read.max_samples", e.limit),
+				Limit:  &problem.Limit{Name: "remote read samples", Max: e.limit, Observed: e.limit + 1, Setting: "remote_read.max_samples"},
 			}
 		}
 		switch typ {
 		case chunkenc.ValFloat:
-			t, v := e.it.At()
-			s.Samples = append(s.Samples, prompb.Sample{Timestamp: t, Value: v})
+			e.floats = appendSample(e.floats, e.it)
 		case chunkenc.ValHistogram:
 			t, h := e.it.AtHistogram(nil)
 			s.Histograms = append(s.Histograms, prompb.FromIntHistogram(t, h))
 		case chunkenc.ValFloatHistogram:
 			t, h := e.it.AtFloatHistogram(nil)
 			s.Histograms = append(s.Histograms, prompb.FromFloatHistogram(t, h))
+		case chunkenc.ValNone: // Ends the loop.
 		}
 		// A long series must not outlive its client.
 		if e.left&0xffff == 0 && ctx.Err() != nil {
@@ -146,19 +148,31 @@ func (e *encoder) items(ctx context.Context) error {
 	return nil
 }
 
-// A message is a protobuf message of generated code.
-type message interface {
-	Size() int
-	MarshalToSizedBuffer(b []byte) (int, error)
+// add adds the series at hand to the result.
+func (e *encoder) add() error {
+	n := e.series.Size()
+	e.result = append(e.result, tagFirst)
+	e.result = binary.AppendUvarint(e.result, uint64(n+len(e.floats)))
+	e.result = slices.Grow(e.result, n)[:len(e.result)+n]
+	if _, err := e.series.MarshalToSizedBuffer(e.result[len(e.result)-n:]); err != nil {
+		return fmt.Errorf("remoteread: encode: %w", err)
+	}
+	e.result = append(e.result, e.floats...)
+	return nil
 }
 
-// appendMessage appends the length of m and m itself to dst.
-func appendMessage(dst []byte, m message) ([]byte, error) {
-	n := m.Size()
-	dst = binary.AppendUvarint(dst, uint64(n))
-	dst = slices.Grow(dst, n)[:len(dst)+n]
-	_, err := m.MarshalToSizedBuffer(dst[len(dst)-n:])
-	return dst, err
+// appendSample appends the current float sample as field 2 of a TimeSeries. Other than generated code it does not leave
+// out values that equal zero, and so keeps the sign of a negative zero.
+func appendSample(dst []byte, it chunkenc.Iterator) []byte {
+	const tagSample, tagValue, tagTimestamp = 2<<3 | 2, 1<<3 | 1, 2 << 3
+	t, v := it.At()
+	var b [2 + 1 + 8 + 1 + binary.MaxVarintLen64]byte
+	msg := append(b[:2], tagValue)
+	msg = binary.LittleEndian.AppendUint64(msg, math.Float64bits(v))
+	msg = append(msg, tagTimestamp)
+	msg = binary.AppendUvarint(msg, uint64(t))
+	msg[0], msg[1] = tagSample, byte(len(msg)-2) // At most 20.
+	return append(dst, msg...)
 }
 
 // flushEvery is how many bytes of frames may wait for company on their way to the client.

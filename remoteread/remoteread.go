@@ -164,8 +164,8 @@ func (a *API) take(ctx context.Context) error {
 	case <-timer.C:
 		return &problem.Error{
 			Of:     problem.Unavailable,
-			Detail: "too many remote reads: " + strconv.Itoa(a.opts.MaxConcurrent) + " are being served and none ended within " + a.opts.MaxWait.String() + ": try again later",
-			Limit:  &problem.Limit{Name: "concurrent remote reads", Max: int64(a.opts.MaxConcurrent), Observed: int64(a.opts.MaxConcurrent) + 1},
+			Detail: "too many remote reads: " + strconv.Itoa(a.opts.MaxConcurrent) + " are being served (remote_read.max_concurrent) and none ended within " + a.opts.MaxWait.String() + ": try again later",
+			Limit:  &problem.Limit{Name: "concurrent remote reads", Max: int64(a.opts.MaxConcurrent), Observed: int64(a.opts.MaxConcurrent) + 1, Setting: "remote_read.max_concurrent"},
 		}
 	}
 }

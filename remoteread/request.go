@@ -56,8 +56,8 @@ func (a *API) body(r *http.Request) ([]byte, error) {
 func tooLong(limit int, observed int64) error {
 	return &problem.Error{
 		Of:     problem.Invalid,
-		Detail: fmt.Sprintf("the request is longer than %d bytes, the limit: send fewer queries or matchers", limit),
-		Limit:  &problem.Limit{Name: "remote read request", Max: int64(limit), Observed: observed},
+		Detail: fmt.Sprintf("the request is longer than %d bytes, the limit (remote_read.max_request_bytes): send fewer queries or matchers", limit),
+		Limit:  &problem.Limit{Name: "remote read request", Max: int64(limit), Observed: observed, Setting: "remote_read.max_request_bytes"},
 	}
 }
 

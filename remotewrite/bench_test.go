@@ -61,6 +61,7 @@ func bodyV2(tb testing.TB, series int, start int64, metadata bool) []byte {
 }
 
 func decodeAgain(tb testing.TB, d *decoder, decode func(*decoder, []byte) error, body []byte) {
+	tb.Helper()
 	d.batch.Reset()
 	d.reset(d.batch, d.rules, DefaultMaxItems)
 	if err := decode(d, body); err != nil {
@@ -97,10 +98,15 @@ func BenchmarkDecodeV1(b *testing.B) {
 }
 
 func BenchmarkDecodeV2(b *testing.B) {
+	benchmarkDecode(b, newDecoder(), (*decoder).decodeV2, bodyV2(b, 2000, 1_600_000_000_000, false))
+}
+
+func BenchmarkDecodeV2Metadata(b *testing.B) {
 	benchmarkDecode(b, newDecoder(), (*decoder).decodeV2, bodyV2(b, 2000, 1_600_000_000_000, true))
 }
 
 func benchmarkDecode(b *testing.B, d *decoder, decode func(*decoder, []byte) error, body []byte) {
+	b.Helper()
 	b.ReportAllocs()
 	for range 4 {
 		decodeAgain(b, d, decode, body)

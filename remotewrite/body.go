@@ -39,6 +39,9 @@ func (q *request) shrink() {
 	}
 }
 
+// sendLess is the way out of all limits on the size of a request.
+const sendLess = "send smaller requests (max_samples_per_send in the sender's queue_config); nothing was stored"
+
 const mediaType = "application/x-protobuf"
 
 // negotiate checks method, Content-Type and Content-Encoding, in this order and before the body is looked at.
@@ -87,8 +90,8 @@ func (a *API) body(r *http.Request, req *request) ([]byte, error) {
 	case n > a.opts.MaxDecoded:
 		return nil, &problem.Error{
 			Of:     problem.Invalid,
-			Detail: fmt.Sprintf("the body is %d bytes long after decompression, the limit is %d: send smaller requests (max_samples_per_send in the sender's queue_config); nothing was stored", n, a.opts.MaxDecoded),
-			Limit:  &problem.Limit{Name: "decoded body", Max: int64(a.opts.MaxDecoded), Observed: int64(n)},
+			Detail: fmt.Sprintf("the body is %d bytes long after decompression, the limit is %d (remote_write.max_decoded_bytes): %s", n, a.opts.MaxDecoded, sendLess),
+			Limit:  &problem.Limit{Name: "decoded body", Max: int64(a.opts.MaxDecoded), Observed: int64(n), Setting: "remote_write.max_decoded_bytes"},
 		}
 	}
 	if cap(req.body) < n {
@@ -151,9 +154,8 @@ func readError(r *http.Request, err error) error {
 
 func tooLarge(limit int, observed int64) error {
 	return &problem.Error{
-		Of: problem.TooLarge,
-		Detail: fmt.Sprintf("the body is longer than %d bytes, the limit for compressed requests: "+
-			"send smaller requests (max_samples_per_send in the sender's queue_config); nothing was stored", limit),
-		Limit: &problem.Limit{Name: "compressed body", Max: int64(limit), Observed: observed},
+		Of:     problem.TooLarge,
+		Detail: fmt.Sprintf("the body is longer than %d bytes, the limit before decompression (remote_write.max_body_bytes): %s", limit, sendLess),
+		Limit:  &problem.Limit{Name: "compressed body", Max: int64(limit), Observed: observed, Setting: "remote_write.max_body_bytes"},
 	}
 }

@@ -102,8 +102,12 @@ func TestW19LabelOrder(t *testing.T) {
 
 func TestW19RepeatedAndEmptyNames(t *testing.T) {
 	for _, pairs := range [][]string{
-		{"__name__", "up", "a", "1", "a", "2"}, {"__name__", "up", "a", "1", "b", "2", "a", "1"}, {"__name__", "up", "__name__", "down"},
-		{"__name__", "up", "a", "", "a", "2"}, {"__name__", "up", "", "1"}, {"", "1", "__name__", "up"},
+		{"__name__", "up", "a", "1", "a", "2"},
+		{"__name__", "up", "a", "1", "b", "2", "a", "1"},
+		{"__name__", "up", "__name__", "down"},
+		{"__name__", "up", "a", "", "a", "2"},
+		{"__name__", "up", "", "1"},
+		{"", "1", "__name__", "up"},
 	} {
 		r := newRig(t)
 		r.v1(series(pairs, at(0, 1), at(1, 1)), named("good", at(0, 1))).is(t, 400, "refused for good 2 samples")

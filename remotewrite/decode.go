@@ -23,9 +23,10 @@ type decoder struct {
 	maxItems int
 
 	builder  metric.LabelBuilder
-	symbols  [][]byte // Remote write 2.0: point into the body.
-	refs     []uint32 // Label references of the current series.
-	exRefs   []uint32 // Label references of the current exemplar.
+	symbols  [][]byte     // Remote write 2.0: point into the body.
+	said     []metadataV2 // What is noted already for series of the name in symbols.
+	refs     []uint32     // Label references of the current series.
+	exRefs   []uint32     // Label references of the current exemplar.
 	hist     histogramParts
 	strings  interner
 	families map[string]int // Index into batch.Metadata.
@@ -62,9 +63,9 @@ func (d *decoder) grow() error {
 	}
 	return &problem.Error{
 		Of: problem.Invalid,
-		Detail: fmt.Sprintf("the request holds more than %d series, samples, histograms, exemplars, symbols and metadata: "+
-			"send smaller requests (max_samples_per_send in the sender's queue_config); nothing was stored", d.maxItems),
-		Limit: &problem.Limit{Name: "remote write items", Max: int64(d.maxItems), Observed: int64(d.items)},
+		Detail: fmt.Sprintf("the request holds more than %d series, samples, histograms, exemplars, symbols and metadata (remote_write.max_items): %s",
+			d.maxItems, sendLess),
+		Limit: &problem.Limit{Name: "remote write items", Max: int64(d.maxItems), Observed: int64(d.items), Setting: "remote_write.max_items"},
 	}
 }
 
@@ -160,21 +161,25 @@ func metricType(n uint32) string {
 	return metricTypes[n]
 }
 
-// addMetadata notes what is said about a metric family. Within a request the last one wins.
-func (d *decoder) addMetadata(origin int, family []byte, typ string, help, unit []byte) {
+// addMetadata notes what is said about a metric family, unless it breaks the rules. Within a request the last one wins.
+func (d *decoder) addMetadata(origin int, family []byte, typ string, help, unit []byte) bool {
 	if reason, detail := d.checkMetadata(family, help, unit); reason != "" {
 		d.reject(origin, metric.Counts{Metadata: 1}, reason, "metadata: %s", detail)
-		return
+		return false
 	}
 	m := metric.Metadata{
 		Family: d.strings.get(family), Type: typ, Help: d.strings.get(help), Unit: d.strings.get(unit),
 	}
 	if i, ok := d.families[m.Family]; ok {
+		if d.batch.Metadata[i] != m {
+			clear(d.said) // Series of another name belong to the same family and contradict.
+		}
 		d.batch.Metadata[i] = m
-		return
+		return true
 	}
 	d.families[m.Family] = len(d.batch.Metadata)
 	d.batch.Metadata = append(d.batch.Metadata, m)
+	return true
 }
 
 func (d *decoder) checkMetadata(family, help, unit []byte) (metric.Reason, string) {

@@ -49,7 +49,8 @@ func (d *decoder) seriesV1(msg []byte, origin int) error {
 		return err
 	}
 	m := d.mark()
-	canonical := msg[:canonicalPrefix(msg)]
+	n := canonicalPrefix(msg)
+	canonical := msg[:n:n]
 	rebuild := false
 	r := reader{b: msg, pos: len(canonical)}
 	for r.next() {
@@ -97,7 +98,8 @@ func (d *decoder) seriesV1(msg []byte, origin int) error {
 // exemplarV1 decodes a prometheus.Exemplar. It reports false for malformed bytes.
 func (d *decoder) exemplarV1(msg []byte, origin int) bool {
 	var e metric.Exemplar
-	canonical := msg[:canonicalPrefix(msg)]
+	n := canonicalPrefix(msg)
+	canonical := msg[:n:n]
 	rebuild := false
 	r := reader{b: msg, pos: len(canonical)}
 	for r.next() {

@@ -3,6 +3,7 @@ package remotewrite
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/luminate-metrics/luminate/internal/metric"
 	"github.com/luminate-metrics/luminate/internal/problem"
@@ -36,6 +37,8 @@ func (d *decoder) decodeV2(body []byte) error {
 	case len(d.symbols) > 0 && len(d.symbols[0]) != 0:
 		return problem.New(problem.Invalid, "the first symbol of the request must be the empty string, it is %q; nothing was stored", clip(d.symbols[0]))
 	}
+	d.said = slices.Grow(d.said[:0], len(d.symbols))[:len(d.symbols)]
+	clear(d.said)
 	r = reader{b: body}
 	for origin := 0; r.next(); {
 		if r.num == 5 {
@@ -77,14 +80,17 @@ func (d *decoder) seriesV2(msg []byte, origin int) error {
 	hadExemplars := len(d.rejected) > refused
 
 	lost := d.since(m)
-	name, canonical, ok := d.labelsV2(&s, origin, lost)
+	nameRef, canonical, ok := d.labelsV2(&s, origin, lost)
 	if !ok {
 		d.drop(m)
 		return nil
 	}
-	if s.metadata != (metadataV2{}) && len(name) > 0 {
+	name := d.symbol(nameRef)
+	if s.metadata != (metadataV2{}) && len(name) > 0 && d.said[nameRef] != s.metadata {
 		typ := metricType(s.metadata.typ)
-		d.addMetadata(origin, familyName(name, typ), typ, d.symbol(s.metadata.help), d.symbol(s.metadata.unit))
+		if d.addMetadata(origin, familyName(name, typ), typ, d.symbol(s.metadata.help), d.symbol(s.metadata.unit)) {
+			d.said[nameRef] = s.metadata
+		}
 	}
 	switch {
 	case lost.Samples > 0 && lost.Histograms > 0:
@@ -167,9 +173,9 @@ func (d *decoder) noSymbol(ref uint32) string {
 	return fmt.Sprintf("a reference to symbol %d where the request has %d symbols", ref, len(d.symbols))
 }
 
-// labelsV2 checks the references of the current series and returns its metric name and canonical labels. If they are
-// bad, the series is rejected.
-func (d *decoder) labelsV2(s *seriesV2, origin int, lost metric.Counts) (name, canonical []byte, ok bool) {
+// labelsV2 checks the references of the current series and returns its canonical labels and the reference of its metric
+// name, which is that of the empty symbol if there is none. If references are bad, the series is rejected.
+func (d *decoder) labelsV2(s *seriesV2, origin int, lost metric.Counts) (nameRef uint32, canonical []byte, ok bool) {
 	why := d.checkRefs(d.refs)
 	for _, ref := range [...]uint32{s.metadata.help, s.metadata.unit} {
 		if why == "" && ref != 0 && int(ref) >= len(d.symbols) {
@@ -178,19 +184,19 @@ func (d *decoder) labelsV2(s *seriesV2, origin int, lost metric.Counts) (name, c
 	}
 	if why != "" {
 		d.reject(origin, lost, metric.InvalidSymbols, "series has %s", why)
-		return nil, nil, false
+		return 0, nil, false
 	}
 	canonical, dup, ok := d.encodeRefs(d.refs)
 	if !ok {
 		d.reject(origin, lost, metric.DuplicateName, "label %q occurs more than once in a series", clip(dup))
-		return nil, nil, false
+		return 0, nil, false
 	}
 	for i := 0; i < len(d.refs); i += 2 {
 		if isMetricName(d.symbols[d.refs[i]]) {
-			name = d.symbols[d.refs[i+1]]
+			nameRef = d.refs[i+1]
 		}
 	}
-	return name, canonical, true
+	return nameRef, canonical, true
 }
 
 // exemplarV2 decodes an io.prometheus.write.v2.Exemplar. It reports false for malformed bytes.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,7 +119,7 @@ func TestW04MalformedStoresNothing(t *testing.T) {
 			if contentType == typeV1 && strings.HasPrefix(tail, "\x2a") {
 				continue
 			}
-			r.send(snappy.Encode(nil, append(raw[:len(raw):len(raw)], tail...)), "Content-Type", contentType).is(t, 400, "malformed")
+			r.send(snappy.Encode(nil, append(slices.Clip(raw), tail...)), "Content-Type", contentType).is(t, 400, "malformed")
 		}
 	}
 	r.holds()

@@ -2,5 +2,10 @@ package archtest
 
 // Exceptions returns the places that may break a rule. One that covers nothing any more is an error, too.
 func Exceptions() []Exception {
-	return nil
+	return []Exception{
+		{
+			Rule: "size", Path: "store/storetest/promql.go",
+			Reason: "the bridge to promqltest implements upstream's AppenderV2, which fixes the parameters",
+		},
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -190,7 +191,7 @@ func (f *filler) histogram(name string, m *dto.Metric) {
 
 // with returns pairs and one more, without changing pairs.
 func with(pairs []*dto.LabelPair, name, value string) []*dto.LabelPair {
-	return append(pairs[:len(pairs):len(pairs)], &dto.LabelPair{Name: &name, Value: &value})
+	return append(slices.Clip(pairs), &dto.LabelPair{Name: &name, Value: &value})
 }
 
 func (f *filler) sample(name string, pairs []*dto.LabelPair, value float64, start int64) {

@@ -51,8 +51,8 @@ func TestCompression(t *testing.T) {
 				w.Header().Set(headers[i], headers[i+1])
 			}
 			w.WriteHeader(http.StatusAccepted)
-			io.WriteString(w, body[:len(body)/2])
-			io.WriteString(w, body[len(body)/2:])
+			w.Write([]byte(body[:len(body)/2]))
+			w.Write([]byte(body[len(body)/2:]))
 		}
 	}
 	s := newServer(t, nil, server.Group{Fail: problem.WriteText, API: handlers{
@@ -68,9 +68,9 @@ func TestCompression(t *testing.T) {
 		"/silent":   func(http.ResponseWriter, *http.Request) {},
 		"/flushed": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
-			io.WriteString(w, "[")
+			w.Write([]byte("["))
 			w.(http.Flusher).Flush()
-			io.WriteString(w, "]")
+			w.Write([]byte("]"))
 			if err := http.NewResponseController(w).Flush(); err != nil {
 				t.Error(err)
 			}

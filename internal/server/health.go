@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -69,14 +70,10 @@ func (h *Health) snapshot() ([]Reason, map[string]func(context.Context) error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var out []Reason
-	checks := map[string]func(context.Context) error{}
 	for component, detail := range h.reasons {
 		out = append(out, Reason{component, detail})
 	}
-	for component, check := range h.checks {
-		checks[component] = check
-	}
-	return out, checks
+	return out, maps.Clone(h.checks)
 }
 
 // alive answers the liveness probe: it depends on nothing but the process.

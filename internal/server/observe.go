@@ -114,25 +114,29 @@ func (o *observer) wrap(pattern string, fail auth.Renderer, next http.Handler) h
 		e := &exchange{ResponseWriter: w, id: requestID(r)}
 		w.Header().Set("X-Request-Id", e.id)
 		o.inFlight.Inc()
-		defer func() {
-			cut := o.recovered(recover(), e, r, fail)
-			o.inFlight.Dec()
-			if e.status == 0 {
-				e.status = http.StatusOK
-			}
-			took := o.now().Sub(start)
-			o.requests.WithLabelValues(pattern, knownMethod(r.Method), strconv.Itoa(e.status)).Inc()
-			duration.Observe(took.Seconds())
-			o.log.LogAttrs(r.Context(), slog.LevelDebug, "request",
-				slog.String("method", r.Method), slog.String("route", pattern), slog.Int("status", e.status),
-				slog.Int64("bytes", e.bytes), slog.Duration("took", took), slog.String("tenant", string(e.tenant)),
-				slog.String("remote", r.RemoteAddr), slog.String("request_id", e.id))
-			if cut {
-				panic(http.ErrAbortHandler)
-			}
-		}()
-		next.ServeHTTP(e, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, e)))
+		cut := o.guard(e, r, fail, next)
+		o.inFlight.Dec()
+		if e.status == 0 {
+			e.status = http.StatusOK
+		}
+		took := o.now().Sub(start)
+		o.requests.WithLabelValues(pattern, knownMethod(r.Method), strconv.Itoa(e.status)).Inc()
+		duration.Observe(took.Seconds())
+		o.log.LogAttrs(r.Context(), slog.LevelDebug, "request",
+			slog.String("method", r.Method), slog.String("route", pattern), slog.Int("status", e.status),
+			slog.Int64("bytes", e.bytes), slog.Duration("took", took), slog.String("tenant", string(e.tenant)),
+			slog.String("remote", r.RemoteAddr), slog.String("request_id", e.id))
+		if cut {
+			panic(http.ErrAbortHandler)
+		}
 	})
+}
+
+// guard runs next. It returns true if the connection must be cut.
+func (o *observer) guard(e *exchange, r *http.Request, fail auth.Renderer, next http.Handler) (cut bool) {
+	defer func() { cut = o.recovered(recover(), e, r, fail) }()
+	next.ServeHTTP(e, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, e)))
+	return false
 }
 
 // recovered deals with what a handler panicked with. It returns true if the connection must be cut, because the answer

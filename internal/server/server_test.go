@@ -41,7 +41,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		problem.WritePrometheus(w, problem.New(problem.TooLarge, "%s", err))
 		return
 	}
-	io.WriteString(w, string(id.Tenant)+" "+httprouter.ParamsFromContext(r.Context()).ByName("name")+" "+string(body))
+	w.Write([]byte(string(id.Tenant) + " " + httprouter.ParamsFromContext(r.Context()).ByName("name") + " " + string(body)))
 }
 
 type handlers map[string]http.HandlerFunc
@@ -294,7 +294,7 @@ func TestBodyLimit(t *testing.T) {
 	if w.Code != 413 || !strings.Contains(w.Body.String(), "server.max_body_bytes is 10") {
 		t.Errorf("over the limit: %d %s", w.Code, w.Body)
 	}
-	r := httptest.NewRequest("POST", "/api/v1/query", io.MultiReader(strings.NewReader("0123456789x")))
+	r := httptest.NewRequest(http.MethodPost, "/api/v1/query", io.MultiReader(strings.NewReader("0123456789x")))
 	r.ContentLength = -1
 	rec := httptest.NewRecorder()
 	s.ServeHTTP(rec, r)
@@ -330,11 +330,11 @@ func TestPanics(t *testing.T) {
 		server.Group{Fail: problem.WritePrometheus, API: handlers{
 			"/api/v1/early": func(http.ResponseWriter, *http.Request) { panic("secret of the program") },
 			"/api/v1/held": func(w http.ResponseWriter, _ *http.Request) {
-				io.WriteString(w, "begun")
+				w.Write([]byte("begun"))
 				panic("secret of the program")
 			},
 			"/api/v1/late": func(w http.ResponseWriter, _ *http.Request) {
-				io.WriteString(w, strings.Repeat("begun", 1000))
+				w.Write([]byte(strings.Repeat("begun", 1000)))
 				panic("secret of the program")
 			},
 		}})
@@ -403,7 +403,7 @@ func TestShutdown(t *testing.T) {
 	s := newServer(t, nil, server.Group{Fail: problem.WriteText, API: handlers{"/slow": func(w http.ResponseWriter, _ *http.Request) {
 		close(entered)
 		<-release
-		io.WriteString(w, "done")
+		w.Write([]byte("done"))
 	}}})
 	ln := listen(t)
 	served, stopped, answer := make(chan error, 1), make(chan error, 1), make(chan string, 1)

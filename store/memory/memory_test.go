@@ -22,3 +22,10 @@ func open(tb testing.TB) store.Store {
 func TestStore(t *testing.T) { storetest.Run(t, open) }
 
 func TestPromQL(t *testing.T) { storetest.RunPromQL(t, open) }
+
+func TestScripts(t *testing.T) { storetest.RunScripts(t, open) }
+
+// TestAgainst checks the comparison itself: a store does what it does itself.
+func TestAgainst(t *testing.T) { storetest.RunAgainst(t, open, open) }
+
+func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, open) }

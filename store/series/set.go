@@ -12,16 +12,30 @@ import (
 )
 
 // New returns a series with the samples of a run.
-func New(ls labels.Labels, run Run) storage.Series { return &series{ls, run} }
+func New(ls labels.Labels, run Run) storage.Series { return &series{ls, run, 0, len(run)} }
+
+// NewIn returns a series with the samples of a run that lie in the range. Different from New with run.Between(in), the
+// first histogram is compared with the sample before the range. ok is false if no sample lies in the range.
+func NewIn(ls labels.Labels, run Run, in store.Range) (s storage.Series, ok bool) {
+	n := len(run.Between(in))
+	if n == 0 {
+		return nil, false
+	}
+	start := before(run, in.Min)
+	return &series{ls, run, start, start + n}, true
+}
 
 type series struct {
-	labels labels.Labels
-	run    Run
+	labels     labels.Labels
+	run        Run
+	start, end int
 }
 
 func (s *series) Labels() labels.Labels { return s.labels }
 
-func (s *series) Iterator(reuse chunkenc.Iterator) chunkenc.Iterator { return s.run.Iterator(reuse) }
+func (s *series) Iterator(reuse chunkenc.Iterator) chunkenc.Iterator {
+	return s.run.iterate(s.start, s.end, reuse)
+}
 
 // NewSet returns the set of the given series in their order. It ends with the error of ctx when that is done.
 func NewSet(ctx context.Context, list []storage.Series) storage.SeriesSet {

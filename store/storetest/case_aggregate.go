@@ -69,6 +69,12 @@ func aggregateCases() []contractCase {
 			p.aggregates(store.Aggregation{Funcs: []store.Func{store.Integral}}, "5s..25s", "m", `{} INTEGRAL 5s:10`, "read 2 samples of 1 series")
 			p.aggregates(store.Aggregation{Funcs: []store.Func{store.Integral}}, "5s..15s", "m", "read 1 samples of 1 series")
 		}},
+	}
+}
+
+// aggregateLimitCases are about odd samples, limits and questions.
+func aggregateLimitCases() []contractCase {
+	return []contractCase{
 		{"stale markers and histograms are no samples", func(p *probe) {
 			p.append(`m{x="1"} 0:1 1s:stale 2s:`+intHistogram+` 3s:3`, `m{x="2"} 0:stale`, `m{x="3"} 0:`+floatHistogram)
 			p.aggregates(store.Aggregation{Funcs: []store.Func{store.Avg, store.Count}, GroupBy: []string{"x"}}, "0..10s", "m",

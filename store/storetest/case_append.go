@@ -60,6 +60,12 @@ func appendCases() []contractCase {
 			p.append(`a 0:1`)
 			p.selects("", "{}", `a 0:1`)
 		}},
+	}
+}
+
+// valueCases are about what a sample can hold.
+func valueCases() []contractCase {
+	return []contractCase{
 		{"bit patterns of values are kept", func(p *probe) {
 			want := `a 1:0 2:-0 3:+Inf 4:-Inf 5:NaN 6:stale 7:NaN(0x7ff8000000000000) 8:NaN(0xfff8000000000001) ` +
 				`9:NaN(0x7ff0000000000003) 10:5e-324 11:1.7976931348623157e+308 12:9.007199254740992e+15`
@@ -111,6 +117,12 @@ func appendCases() []contractCase {
 			p.append(`a 10:`+intHistogram, `a 10:1`)
 			p.selects("", "{}", `a 10:1`)
 		}},
+	}
+}
+
+// batchCases are about the batch, labels and times.
+func batchCases() []contractCase {
+	return []contractCase{
 		{"the batch may be reused", appendReused},
 		{"a batch of another hasher is understood", func(p *probe) {
 			p.append(`a{x="1"} 0:1`)

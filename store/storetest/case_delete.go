@@ -1,6 +1,6 @@
 package storetest
 
-// deleteCases are about Delete and Expire.
+// deleteCases are about Delete.
 func deleteCases() []contractCase {
 	return []contractCase{
 		{"deleting removes what range and selector cover, both ends included", func(p *probe) {
@@ -45,6 +45,12 @@ func deleteCases() []contractCase {
 			p.append(`a 20:7`)
 			p.selects("", "{}", `a 20:7 40:6`)
 		}},
+	}
+}
+
+// moreDeleteCases are about deletes that meet other operations.
+func moreDeleteCases() []contractCase {
+	return []contractCase{
 		{"a replaced sample does not come back by deleting", func(p *probe) {
 			p.append(`a 10:1 20:1`)
 			p.fatal(p.st.Flush(p.ctx()), "flush")
@@ -84,6 +90,12 @@ func deleteCases() []contractCase {
 			p.delete("", "{}")
 			p.described(`a counter "help" ""`)
 		}},
+	}
+}
+
+// expireCases are about Expire.
+func expireCases() []contractCase {
+	return []contractCase{
 		{"expiry removes days that end before the time", func(p *probe) {
 			p.append(`a 0:1 86399999:2 1d:3 3d:4`, `b 2:5`)
 			p.fatal(p.st.Expire(p.ctx(), 86_400_000), "expire")

@@ -45,7 +45,7 @@ func (p *probe) cardinality(in, selector string, top int, want ...string) {
 	p.same(dumpCardinality(got), want, "cardinality of %s in %q", selector, in)
 }
 
-// extraCases are about exemplars, metadata and cardinality.
+// extraCases are about exemplars.
 func extraCases() []contractCase {
 	return []contractCase{
 		{"exemplars are ordered by series, time and labels", func(p *probe) {
@@ -96,6 +96,12 @@ func extraCases() []contractCase {
 				p.tb.Error("the oldest exemplar is kept")
 			}
 		}},
+	}
+}
+
+// metadataCases are about metadata and cardinality.
+func metadataCases() []contractCase {
+	return []contractCase{
 		{"metadata is in the order of families, the last one wins", func(p *probe) {
 			p.described()
 			p.describe("b", "gauge", "old", "")

@@ -143,7 +143,7 @@ func nameCases() []contractCase {
 func tenantCases() []contractCase {
 	return []contractCase{
 		{"tenants see only their own", func(p *probe) {
-			ids := []tenancy.ID{"a", "ab", "b", "A", "a-b", "a_b", "0", "default"}
+			ids := manyTenants()
 			for i, id := range ids {
 				v := formatTime(int64(i))
 				p.as(id).append(`m{x="1"} 0:`+v+` # 0:`+v+`{t="1"}`, `only_`+sanitised(id)+` 0:1`)
@@ -194,6 +194,11 @@ func tenantCases() []contractCase {
 			p.as("t17").selects("", "{}", "m 0:17")
 		}},
 	}
+}
+
+// manyTenants returns ids of which some begin with others.
+func manyTenants() []tenancy.ID {
+	return []tenancy.ID{"a", "ab", "b", "A", "a-b", "a_b", "0", "default"}
 }
 
 func sanitised(id tenancy.ID) string {

@@ -45,6 +45,12 @@ func readCases() []contractCase {
 			p.append(`a 10:stale`)
 			p.selects("10..10", "{}", `a 10:stale`)
 		}},
+	}
+}
+
+// flushCases are about what Flush and Compact must not change.
+func flushCases() []contractCase {
+	return []contractCase{
 		{"samples are in time order over partitions and flushes", func(p *probe) {
 			var early, late []string
 			for i := range 60 {
@@ -90,6 +96,12 @@ func readCases() []contractCase {
 			p.fatal(p.st.Compact(p.ctx()), "compact")
 			p.selects("", "{}", `a 0:1 10s:1`, `b 0:3`)
 		}},
+	}
+}
+
+// readerCases are about readers, sets and iterators.
+func readerCases() []contractCase {
+	return []contractCase{
 		{"a limit cuts the series off", func(p *probe) {
 			p.append(`a 0:1`, `b 0:2`, `c 0:3`)
 			for limit, want := range map[int]int{0: 3, 1: 1, 2: 2, 3: 3, 4: 3} {

@@ -122,11 +122,26 @@ func (p *probe) reader(in string) store.Reader {
 	return r
 }
 
+// read calls f with a reader of the range and closes it.
+func (p *probe) read(in string, f func(store.Reader) error) {
+	p.tb.Helper()
+	r, err := p.tenant().Reader(p.rangeOf(in))
+	p.fatal(err, "reader")
+	err = f(r)
+	if closeErr := r.Close(); closeErr != nil {
+		p.tb.Errorf("close of a reader: %v", closeErr)
+	}
+	p.fatal(err, "read")
+}
+
 // selects compares what is read from the range, in label order, with lines of the text form.
 func (p *probe) selects(in, selector string, want ...string) {
 	p.tb.Helper()
-	got, err := dump(p.reader(in).Select(p.ctx(), p.selection(selector)))
-	p.fatal(err, "select "+selector)
+	var got []string
+	p.read(in, func(r store.Reader) (err error) {
+		got, err = dump(r.Select(p.ctx(), p.selection(selector)))
+		return err
+	})
 	p.same(got, want, "select %s in %q", selector, in)
 }
 
@@ -239,24 +254,33 @@ func itself(s string) string { return s }
 // names compares the label names of what matches.
 func (p *probe) names(in, selector string, want ...string) {
 	p.tb.Helper()
-	got, err := p.reader(in).LabelNames(p.ctx(), p.selection(selector))
-	p.fatal(err, "label names")
+	var got store.List[string]
+	p.read(in, func(r store.Reader) (err error) {
+		got, err = r.LabelNames(p.ctx(), p.selection(selector))
+		return err
+	})
 	p.same(listed(got, itself), want, "label names of %s in %q", selector, in)
 }
 
 // values compares the values of a label.
 func (p *probe) values(in, name, selector string, want ...string) {
 	p.tb.Helper()
-	got, err := p.reader(in).LabelValues(p.ctx(), name, p.selection(selector))
-	p.fatal(err, "label values")
+	var got store.List[string]
+	p.read(in, func(r store.Reader) (err error) {
+		got, err = r.LabelValues(p.ctx(), name, p.selection(selector))
+		return err
+	})
 	p.same(listed(got, itself), want, "values of %s of %s in %q", name, selector, in)
 }
 
 // series compares the labels of what matches.
 func (p *probe) series(in, selector string, want ...string) {
 	p.tb.Helper()
-	got, err := p.reader(in).Series(p.ctx(), p.selection(selector))
-	p.fatal(err, "series")
+	var got store.List[labels.Labels]
+	p.read(in, func(r store.Reader) (err error) {
+		got, err = r.Series(p.ctx(), p.selection(selector))
+		return err
+	})
 	p.same(listed(got, formatLabels), want, "series of %s in %q", selector, in)
 }
 

@@ -14,18 +14,18 @@ import (
 
 	"github.com/luminate-metrics/luminate/internal/metric"
 	"github.com/luminate-metrics/luminate/store"
+	"github.com/luminate-metrics/luminate/tenancy"
 )
 
 // RunPromQL runs the test scripts of Prometheus's engine over the store: every file of them, none left out.
 func RunPromQL(t *testing.T, open Opener) {
 	t.Helper()
 	engine := promqltest.NewTestEngine(t, false, 0, promqltest.DefaultMaxSamplesPerQuery)
-	promqltest.RunBuiltinTestsWithStorage(t, engine, func(tb testing.TB) storage.Storage { return Bridge(open(tb)) })
+	promqltest.RunBuiltinTestsWithStorage(t, engine, func(tb testing.TB) storage.Storage { return Bridge(open(tb), "promql") })
 }
 
-// Bridge makes a tenant of st look like Prometheus's own storage, for tests that want one. It closes st when it is
-// closed itself.
-func Bridge(st store.Store) storage.Storage { return bridge{st, st.Tenant("promql")} }
+// Bridge makes a tenant of st look like Prometheus's own storage, for tests that want one. Its Close closes st.
+func Bridge(st store.Store, id tenancy.ID) storage.Storage { return bridge{st, st.Tenant(id)} }
 
 type bridge struct {
 	st     store.Store

@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/luminate-metrics/luminate/internal/metric"
@@ -25,14 +26,14 @@ func Run(t *testing.T, open Opener) {
 		name  string
 		cases []contractCase
 	}{
-		{"append", appendCases()},
-		{"read", readCases()},
+		{"append", slices.Concat(appendCases(), valueCases(), batchCases())},
+		{"read", slices.Concat(readCases(), flushCases(), readerCases())},
 		{"match", matchCases()},
 		{"names", nameCases()},
 		{"chunks", chunkCases()},
-		{"delete", deleteCases()},
-		{"extras", extraCases()},
-		{"aggregate", aggregateCases()},
+		{"delete", slices.Concat(deleteCases(), moreDeleteCases(), expireCases())},
+		{"extras", slices.Concat(extraCases(), metadataCases())},
+		{"aggregate", slices.Concat(aggregateCases(), aggregateLimitCases())},
 		{"tenants", tenantCases()},
 		{"calls", callCases()},
 	}

@@ -5,7 +5,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
@@ -266,13 +265,6 @@ func parseRange(text string) (store.Range, error) {
 	}
 	hi, err := parseTime(to)
 	return store.Range{Min: lo, Max: hi}, err
-}
-
-func parseDuration(text string) (time.Duration, error) {
-	if text == "" {
-		return 0, nil
-	}
-	return time.ParseDuration(text)
 }
 
 func parseFloat(text string) (float64, error) {

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -53,9 +54,7 @@ func claims(changes jwt.MapClaims) jwt.MapClaims {
 func sign(t *testing.T, method jwt.SigningMethod, key any, header map[string]any, m jwt.MapClaims) string {
 	t.Helper()
 	token := jwt.NewWithClaims(method, m)
-	for k, v := range header {
-		token.Header[k] = v
-	}
+	maps.Copy(token.Header, header)
 	s, err := token.SignedString(key)
 	if err != nil {
 		t.Fatal(err)

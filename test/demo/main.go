@@ -58,7 +58,7 @@ func run(ctx context.Context, out io.Writer, keep bool) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	d := &demo{out: out}
 	defer d.close()
 	if err := d.start(ctx, dir); err != nil {
@@ -161,7 +161,7 @@ func (d *demo) settle(ctx context.Context, p, l *client.Client) (time.Time, erro
 			return err
 		}
 		if streams, err := reply.Streams(); err != nil || len(streams) == 0 {
-			return errors.New("Prometheus has not yet scraped both ten times")
+			return errors.New("not both were scraped ten times yet")
 		}
 		return nil
 	})

@@ -106,16 +106,16 @@ func TestBadNativeQueries(t *testing.T) {
 	for _, b := range []struct{ name, body, text string }{
 		{"empty", ``, ""},
 		{"not JSON", `avg of cpu`, ""},
-		{"no metric", `{"aggregation":"AVG"}`, "metric"},
-		{"no aggregation", `{"metric":"a"}`, "aggregation"},
-		{"unknown aggregation", `{"metric":"a","aggregation":"MEDIAN"}`, "MEDIAN"},
-		{"unknown field", `{"metric":"a","aggregation":"AVG","colour":"red"}`, "colour"},
+		{"no metric", `{"aggregation":"AVG","from":0,"to":1000}`, "metric"},
+		{"no aggregation", `{"metric":"a","from":0,"to":1000}`, "aggregation"},
+		{"unknown aggregation", `{"metric":"a","aggregation":"MEDIAN","from":0,"to":1000}`, "MEDIAN"},
+		{"unknown field", `{"metric":"a","aggregation":"AVG","from":0,"to":1000,"colour":"red"}`, "colour"},
 		{"ends before it starts", `{"metric":"a","aggregation":"AVG","from":2000,"to":1000}`, "from"},
-		{"unknown operator", `{"metric":"a","aggregation":"AVG","filters":[{"dimension":"d","op":"like","value":"x"}]}`, "like"},
-		{"bad expression", `{"metric":"a","aggregation":"AVG","filters":[{"dimension":"d","op":"=~","value":"("}]}`, "d"},
-		{"negative step", `{"metric":"a","aggregation":"AVG","step":"-1m"}`, "step"},
-		{"bad time", `{"metric":"a","aggregation":"AVG","from":"yesterday"}`, "from"},
-		{"tenant as filter", `{"metric":"a","aggregation":"AVG","filters":[{"dimension":"_tenant_id","op":"=","value":"other"}]}`, "_tenant_id"},
+		{"unknown operator", `{"metric":"a","aggregation":"AVG","from":0,"to":1000,"filters":[{"dimension":"d","op":"like","value":"x"}]}`, "like"},
+		{"bad expression", `{"metric":"a","aggregation":"AVG","from":0,"to":1000,"filters":[{"dimension":"d","op":"=~","value":"("}]}`, "d"},
+		{"negative step", `{"metric":"a","aggregation":"AVG","from":0,"to":1000,"step":"-1m"}`, "step"},
+		{"bad time", `{"metric":"a","aggregation":"AVG","from":"yesterday","to":"now"}`, "from"},
+		{"tenant as filter", `{"metric":"a","aggregation":"AVG","from":0,"to":1000,"filters":[{"dimension":"_tenant_id","op":"=","value":"other"}]}`, "_tenant_id"},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			reply := must(t)(c.PostJSON(t.Context(), "/luminate/v1/query", b.body))

@@ -1,8 +1,9 @@
 // Package e2e tests the whole program over HTTP, together with a real Prometheus and a real promtool.
 //
 // Nothing of Luminate is imported: what works here works for a user. LUMINATE_TEST_BINARY names a server to test in
-// place of one that is built; LUMINATE_TEST_BACKEND=prometheus checks the comparisons themselves, with Prometheus as
-// the server; LUMINATE_TEST_KILL_CYCLES is how often the server is killed.
+// place of one that is built; LUMINATE_TEST_STORAGE is the backend that it uses in place of badger;
+// LUMINATE_TEST_KILL_CYCLES is how often it is killed; LUMINATE_TEST_BACKEND=prometheus checks the comparisons
+// themselves, with Prometheus as the server.
 package e2e_test
 
 import (
@@ -51,6 +52,9 @@ func start(t *testing.T, dir string, settings ...string) *process.Process {
 	t.Helper()
 	if selfCheck() {
 		return startPrometheus(t, dir, "", flags()...)
+	}
+	if backend := os.Getenv("LUMINATE_TEST_STORAGE"); backend != "" {
+		settings = append(settings, "LUMINATE_STORAGE_BACKEND="+backend)
 	}
 	p, err := process.StartLuminate(t.Context(), os.Getenv(binaryVariable), dir, settings...)
 	return cleanUp(t, p, err)
@@ -104,6 +108,7 @@ func eventually(t *testing.T, limit time.Duration, f func(context.Context) error
 
 // must returns the reply of a call and fails the test if there was none.
 func must(t *testing.T) func(*client.Reply, error) *client.Reply {
+	t.Helper()
 	return func(r *client.Reply, err error) *client.Reply {
 		t.Helper()
 		if err != nil {

@@ -54,8 +54,8 @@ func TestPromtool(t *testing.T) {
 	contains(`pushed_total`, "query", "series", "--match=pushed_total", url)
 	contains("pushed_total", "query", "labels", url, "__name__")
 	contains("=> 1", "query", "instant", "--time="+client.Seconds(time.Now()), url, `count({job="pushed"})`)
-	contains("is Healthy", "check", "healthy", "--url="+url)
-	contains("is Ready", "check", "ready", "--url="+url)
+	contains("SUCCESS", "check", "healthy", "--url="+url)
+	contains("SUCCESS", "check", "ready", "--url="+url)
 
 	// This promtool calls a 1.0 message a 2.0 message. Prometheus answers that nothing was wrong, and stores nothing.
 	out, err := runPromtool(t, "push", "metrics", "--protobuf_message=io.prometheus.write.v2.Request", url, file)

@@ -94,7 +94,7 @@ func (p *Process) waitReady(ctx context.Context, ready string) error {
 	select {
 	case <-p.output.found:
 	case <-p.done:
-		return fmt.Errorf("ended before it said where it listens: %v", p.err)
+		return fmt.Errorf("ended before it said where it listens (%w)", errEnded)
 	case <-ctx.Done():
 		return errors.New("did not say where it listens")
 	}
@@ -220,7 +220,7 @@ func newOutput(find func(string) (string, bool)) *output {
 }
 
 func (o *output) readFrom(pipe *os.File) {
-	defer pipe.Close()
+	defer func() { _ = pipe.Close() }()
 	lines := bufio.NewReader(pipe)
 	for {
 		line, err := lines.ReadString('\n')

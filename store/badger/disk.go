@@ -1,0 +1,62 @@
+package badger
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/luminate-metrics/luminate/internal/problem"
+	"github.com/luminate-metrics/luminate/store"
+)
+
+// Names in a store's directory.
+const (
+	lockName       = "LOCK"
+	logDir         = "wal"
+	partitionsDir  = "partitions"
+	quarantineDir  = "quarantine"
+	checkpointName = "checkpoint-"
+)
+
+// lock takes the directory for this process.
+func lock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = fmt.Errorf("the directory %s is in use by another process: stop it, or use another directory", dir)
+		}
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// freeBytes is what an unprivileged process may still write to the file system of dir.
+func freeBytes(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	return int64(st.Bavail) * st.Bsize, nil
+}
+
+// checkSpace reports whether there is too little space to write.
+func (s *Store) checkSpace() error {
+	if s.opts.MinFreeBytes < 0 {
+		return nil
+	}
+	free, err := freeBytes(s.opts.Dir)
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, fmt.Errorf("%w: %w", store.ErrUnavailable, err), "the store can't see its disk")
+	}
+	if free < s.opts.MinFreeBytes {
+		return problem.Wrap(problem.Unavailable, fmt.Errorf("%w: %d bytes are free in %s, the limit is %d", store.ErrUnavailable, free, s.opts.Dir, s.opts.MinFreeBytes),
+			"the disk is full: the store takes no writes until there is space")
+	}
+	return nil
+}

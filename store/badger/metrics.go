@@ -1,0 +1,90 @@
+package badger
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// metrics are the figures of a store about itself.
+type metrics struct {
+	appended    *prometheus.CounterVec
+	fsync       prometheus.Histogram
+	group       prometheus.Histogram
+	flushes     *prometheus.CounterVec
+	flushTime   prometheus.Histogram
+	corruptions prometheus.Counter
+	quarantined prometheus.Counter
+	lostRecords prometheus.Counter
+	open        prometheus.Gauge
+	failed      prometheus.Gauge
+
+	registered []prometheus.Collector
+	registerer prometheus.Registerer
+}
+
+func newMetrics(r prometheus.Registerer, s *Store) *metrics {
+	f := promauto.With(r)
+	m := &metrics{
+		registerer: r,
+		appended: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "luminate_storage_appended_samples_total", Help: "Samples that were stored, by type.",
+		}, []string{"type"}),
+		fsync: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "luminate_storage_wal_fsync_seconds", Help: "How long syncs of the write-ahead log took.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
+		}),
+		group: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "luminate_storage_wal_group_requests", Help: "Write requests that were made durable together.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 9),
+		}),
+		flushes: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "luminate_storage_flushes_total", Help: "Moves of the head into partitions, by result.",
+		}, []string{"result"}),
+		flushTime: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "luminate_storage_flush_seconds", Help: "How long moves of the head into partitions took.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 2, 14),
+		}),
+		corruptions: f.NewCounter(prometheus.CounterOpts{
+			Name: "luminate_storage_wal_corruptions_total", Help: "Unreadable parts that were found in the write-ahead log.",
+		}),
+		quarantined: f.NewCounter(prometheus.CounterOpts{
+			Name: "luminate_storage_quarantined_partitions_total", Help: "Damaged partitions that were moved to quarantine.",
+		}),
+		lostRecords: f.NewCounter(prometheus.CounterOpts{
+			Name: "luminate_storage_recovery_lost_records_total", Help: "Records of the write-ahead log that recovery missed.",
+		}),
+		open: f.NewGauge(prometheus.GaugeOpts{
+			Name: "luminate_storage_open_partitions", Help: "Partitions that are open.",
+		}),
+		failed: f.NewGauge(prometheus.GaugeOpts{
+			Name: "luminate_storage_failed", Help: "1 after a failed write to the log: the store takes nothing more.",
+		}),
+	}
+	for _, result := range []string{"ok", "error"} {
+		m.flushes.WithLabelValues(result)
+	}
+	m.registered = []prometheus.Collector{
+		m.appended, m.fsync, m.group, m.flushes, m.flushTime, m.corruptions, m.quarantined, m.lostRecords, m.open, m.failed,
+		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "luminate_storage_head_series", Help: "Series in memory.",
+		}, func() float64 { series, _ := s.headSize(); return float64(series) }),
+		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "luminate_storage_head_samples", Help: "Samples in memory.",
+		}, func() float64 { _, samples := s.headSize(); return float64(samples) }),
+	}
+	return m
+}
+
+// unregister makes room for another store.
+func (m *metrics) unregister() {
+	if m.registerer == nil {
+		return
+	}
+	for _, c := range m.registered {
+		m.registerer.Unregister(c)
+	}
+}
+
+func (m *metrics) synced(took time.Duration) { m.fsync.Observe(took.Seconds()) }

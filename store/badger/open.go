@@ -1,0 +1,373 @@
+package badger
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/luminate-metrics/luminate/internal/metric"
+	"github.com/luminate-metrics/luminate/store"
+	"github.com/luminate-metrics/luminate/store/badger/catalog"
+	"github.com/luminate-metrics/luminate/store/badger/head"
+	"github.com/luminate-metrics/luminate/store/badger/partition"
+	"github.com/luminate-metrics/luminate/store/badger/wal"
+)
+
+// allowLossy names the way out in errors about damage.
+const allowLossy = "restore a backup, or set AllowLossyRecovery (storage.allow_lossy_recovery) to go on without it: it is kept in the directory " + quarantineDir
+
+// Open opens the store in opts.Dir, or makes one there. Everything that was acknowledged before is there again, or the
+// error says what is damaged.
+func Open(opts Options) (*Store, error) {
+	if err := opts.setDefaults(); err != nil {
+		return nil, fmt.Errorf("badger: open: %w", err)
+	}
+	s := &Store{
+		opts: opts, failed: make(chan struct{}), annex: newAnnex(opts.MaxExemplars),
+		kick: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	s.pool = &pool{store: s, most: opts.MaxOpenPartitions}
+	s.active = head.New(opts.Hasher, 0)
+	s.metrics = newMetrics(opts.Registerer, s)
+	if err := s.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("badger: open %s: %w", opts.Dir, err), s.closeFiles())
+	}
+	s.commit = newCommitter(s)
+	go s.background()
+	return s, nil
+}
+
+func (s *Store) open() error {
+	dir := s.opts.Dir
+	if err := os.MkdirAll(filepath.Join(dir, partitionsDir), 0o750); err != nil {
+		return err
+	}
+	var err error
+	if s.lock, err = lock(dir); err != nil {
+		return err
+	}
+	if err := s.checkSpace(); err != nil {
+		return err
+	}
+	if err := s.loadCatalog(); err != nil {
+		return err
+	}
+	if err := s.tidy(); err != nil {
+		return err
+	}
+	if err := s.checkPartitions(); err != nil {
+		return err
+	}
+	if err := s.loadCheckpoint(); err != nil {
+		return err
+	}
+	return s.replay()
+}
+
+func (s *Store) loadCatalog() error {
+	var err error
+	s.catalog, err = catalog.Load(s.opts.Dir)
+	switch {
+	case errors.Is(err, catalog.ErrMissing):
+		used, err := s.inUse()
+		if err != nil {
+			return err
+		}
+		if used && !s.opts.AllowLossyRecovery {
+			return fmt.Errorf("%w: the file %s is missing, but there is data: %s", store.ErrCorrupt, catalog.Name, allowLossy)
+		}
+		if err := s.rebuildCatalog(used); err != nil {
+			return err
+		}
+	case errors.Is(err, catalog.ErrDamaged):
+		if !s.opts.AllowLossyRecovery {
+			return fmt.Errorf("%w: file %s: %w: %s", store.ErrCorrupt, catalog.Name, err, allowLossy)
+		}
+		if err := s.quarantine(filepath.Join(s.opts.Dir, catalog.Name)); err != nil {
+			return err
+		}
+		if err := s.rebuildCatalog(true); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	}
+	s.width = s.catalog.State().PartitionWidth
+	if s.width <= 0 {
+		return fmt.Errorf("%w: %s has no partition width", store.ErrCorrupt, catalog.Name)
+	}
+	return nil
+}
+
+// inUse reports whether the directory holds a store's data.
+func (s *Store) inUse() (bool, error) {
+	for _, sub := range []string{partitionsDir, logDir} {
+		entries, err := os.ReadDir(filepath.Join(s.opts.Dir, sub))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return false, err
+		}
+		for _, e := range entries {
+			// A crash in the very first Open leaves an empty segment.
+			if info, err := e.Info(); err != nil || e.IsDir() || info.Size() > 0 {
+				return true, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// rebuildCatalog makes a catalog of what is there.
+func (s *Store) rebuildCatalog(used bool) error {
+	st := catalog.State{PartitionWidth: s.opts.PartitionWidth.Milliseconds(), NextSequence: 1, NextPartition: 1, NextGeneration: 1}
+	if !used {
+		st.FirstRecord = 1
+	}
+	entries, err := os.ReadDir(filepath.Join(s.opts.Dir, partitionsDir))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		p := catalog.Partition{State: catalog.Live}
+		if n, err := fmt.Sscanf(e.Name(), "%d.%d", &p.Index, &p.Number); n != 2 || err != nil || strings.HasSuffix(e.Name(), ".dropped") {
+			continue
+		}
+		part, err := partition.Open(partition.Options{Dir: filepath.Join(s.opts.Dir, partitionsDir, e.Name()), Logger: s.opts.Logger})
+		if err == nil {
+			var info partition.Info
+			info, err = part.Info()
+			p.Sequence, p.Series, p.Chunks = info.Sequence, info.Series, info.Chunks
+			err = errors.Join(err, part.Close())
+		}
+		if err != nil {
+			s.opts.Logger.Error("A partition can't be taken into the new catalog", "dir", e.Name(), "err", err)
+			continue // tidy moves it to quarantine.
+		}
+		st.Partitions = append(st.Partitions, p)
+		st.NextPartition = max(st.NextPartition, p.Number+1)
+		st.NextSequence = max(st.NextSequence, p.Sequence+2) // An interrupted flush may have used one more.
+	}
+	if checkpoints, err := filepath.Glob(filepath.Join(s.opts.Dir, checkpointName+"*")); err == nil && len(checkpoints) > 0 {
+		st.Checkpoint = filepath.Base(slices.Max(checkpoints))
+	}
+	s.catalog, err = catalog.Create(s.opts.Dir, st)
+	if used && err == nil {
+		s.opts.Logger.Warn("The catalog was made anew from what is there", "partitions", len(st.Partitions))
+	}
+	return err
+}
+
+// tidy finishes what a crash interrupted and moves away what nobody knows.
+func (s *Store) tidy() error {
+	st := s.catalog.State()
+	known := map[string]bool{}
+	for _, p := range st.Partitions {
+		dir := s.partitionPath(p.Index, p.Number)
+		switch p.State {
+		case catalog.Live:
+			known[filepath.Base(dir)] = true
+		case catalog.Building: // Everything in it is in the log or in the partition that it should replace.
+			if err := os.RemoveAll(dir); err != nil {
+				return err
+			}
+			if err := s.catalog.Update(func(st *catalog.State) { st.Remove(p.Number) }); err != nil {
+				return err
+			}
+		case catalog.Dropping:
+			if err := s.removePartition(p.Number, dir); err != nil {
+				return err
+			}
+		}
+	}
+	entries, err := os.ReadDir(filepath.Join(s.opts.Dir, partitionsDir))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := filepath.Join(s.opts.Dir, partitionsDir, e.Name())
+		switch {
+		case known[e.Name()]:
+		case strings.HasSuffix(e.Name(), ".dropped"):
+			if err := os.RemoveAll(name); err != nil {
+				return err
+			}
+		default:
+			s.opts.Logger.Warn("A partition that the catalog does not know is moved to quarantine", "dir", e.Name())
+			if err := s.quarantine(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// quarantine moves a file or directory away.
+func (s *Store) quarantine(name string) error {
+	dir := filepath.Join(s.opts.Dir, quarantineDir)
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	to := filepath.Join(dir, fmt.Sprintf("%s-%d", filepath.Base(name), s.opts.Now().UnixNano()))
+	if err := os.Rename(name, to); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("move to quarantine: %w", err)
+	}
+	return errors.Join(catalog.SyncDir(dir), catalog.SyncDir(filepath.Dir(name)))
+}
+
+// checkPartitions makes the list of partitions. Damage is an error, or goes to quarantine if that is allowed.
+func (s *Store) checkPartitions() error {
+	for _, p := range s.catalog.State().Partitions {
+		h := s.newHandle(p)
+		err := partition.Check(h.dir, p.Clean, p.Tables)
+		if err == nil && (!p.Clean || s.opts.AllowLossyRecovery) {
+			// It was open when the process ended: see at once whether all of it is there.
+			if _, err = h.pin(); err == nil {
+				h.unpin()
+			}
+		}
+		if err == nil {
+			s.live = append(s.live, h)
+			continue
+		}
+		lost := fmt.Sprintf("%d series and %d chunks of the time from %d to %d ms", p.Series, p.Chunks, h.in.Min, h.in.Max)
+		if !s.opts.AllowLossyRecovery {
+			return fmt.Errorf("%w; at stake are %s: %s", err, lost, allowLossy)
+		}
+		s.metrics.quarantined.Inc()
+		s.opts.Logger.Error("A damaged partition is moved to quarantine", "dir", h.dir, "lost", lost, "err", err)
+		if err := s.quarantine(h.dir); err != nil {
+			return err
+		}
+		if err := s.catalog.Update(func(st *catalog.State) { st.Remove(p.Number) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) loadCheckpoint() error {
+	current := s.catalog.State().Checkpoint
+	if current != "" {
+		name := filepath.Join(s.opts.Dir, current)
+		c, err := catalog.ReadCheckpoint(name)
+		switch {
+		case err == nil:
+			err = s.annex.restore(c)
+		case errors.Is(err, catalog.ErrDamaged) && s.opts.AllowLossyRecovery:
+			s.opts.Logger.Error("The checkpoint is damaged: exemplars, metadata and deletions are lost", "file", name, "err", err)
+			err = s.quarantine(name)
+			current = ""
+		case errors.Is(err, catalog.ErrDamaged):
+			err = fmt.Errorf("%w: file %s with exemplars, metadata and deletions: %w: %s", store.ErrCorrupt, name, err, allowLossy)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return s.removeCheckpoints(current)
+}
+
+// removeCheckpoints deletes all checkpoints but one.
+func (s *Store) removeCheckpoints(current string) error {
+	names, err := filepath.Glob(filepath.Join(s.opts.Dir, checkpointName+"*"))
+	for _, name := range names {
+		if filepath.Base(name) != current {
+			err = errors.Join(err, os.Remove(name))
+		}
+	}
+	return err
+}
+
+// replay fills the head from the log.
+func (s *Store) replay() error {
+	st := s.catalog.State()
+	r := replaying{store: s}
+	var err error
+	var found wal.Recovery
+	s.log, found, err = wal.Open(wal.Options{
+		Dir: filepath.Join(s.opts.Dir, logDir), Quarantine: filepath.Join(s.opts.Dir, quarantineDir),
+		SegmentBytes: s.opts.WALSegmentBytes, First: st.FirstRecord, Logger: s.opts.Logger, Now: s.opts.Now,
+		Synced: s.metrics.synced, Wrap: s.opts.wrapLog,
+	}, r.apply)
+	if err != nil {
+		return err
+	}
+	for _, l := range found.Losses {
+		s.metrics.corruptions.Inc()
+		if l.LastRecord >= l.FirstRecord {
+			s.metrics.lostRecords.Add(float64(l.LastRecord - l.FirstRecord + 1))
+		}
+	}
+	if r.orphans > 0 {
+		s.opts.Logger.Error("Samples in the write-ahead log have lost their series", "samples", r.orphans)
+	}
+	s.active.Continue(max(st.NextGeneration, r.generation+1))
+	if len(found.Losses) > 0 {
+		s.kickFlush() // So that the gap is not found again at the next start.
+	}
+	return nil
+}
+
+// replaying is the state of a replay.
+type replaying struct {
+	store      *Store
+	generation uint64
+	refs       map[uint64]ref
+	orphans    int
+	batch      metric.Batch
+}
+
+type ref struct {
+	into *head.Tenant
+	to   *head.Series
+}
+
+func (r *replaying) apply(rec *wal.Record) error {
+	switch rec.Kind {
+	case wal.KindBatch:
+		return r.applyBatch(&rec.Batch)
+	case wal.KindDelete:
+		return (&deleting{catalog.Deletion(rec.Delete)}).apply(r.store)
+	case wal.KindExpire:
+		return (&expiring{rec.Expire}).apply(r.store)
+	default:
+		return fmt.Errorf("record of kind %d", rec.Kind)
+	}
+}
+
+func (r *replaying) applyBatch(b *wal.Batch) error {
+	if b.Generation != r.generation || r.refs == nil {
+		// Lost records of the last generation must not lend their references to this one.
+		r.generation, r.refs = b.Generation, map[uint64]ref{}
+	}
+	s := r.store
+	r.batch = metric.Batch{Samples: b.Samples, Histograms: b.Histograms, Exemplars: b.Exemplars}
+	into := s.active.Writable(b.Tenant)
+	for i := range b.Series {
+		item := &b.Series[i]
+		known := r.refs[item.Ref]
+		if item.Labels != nil {
+			hash := s.opts.Hasher.Sum(item.Labels)
+			known = ref{into, into.Lookup(hash)}
+			if known.to == nil {
+				var err error
+				if known.to, err = into.Register(hash, item.Labels); err != nil {
+					return err
+				}
+			}
+			r.refs[item.Ref] = known
+		}
+		span := metric.Series{Samples: item.Samples, Histograms: item.Histograms, Exemplars: item.Exemplars}
+		if known.to == nil || known.into != into {
+			r.orphans += item.Samples.Len() + item.Histograms.Len()
+			continue
+		}
+		if err := s.take(into, known.to, &r.batch, &span); err != nil {
+			return err
+		}
+	}
+	s.annex.addMetadata(b.Tenant, b.Metadata)
+	return nil
+}

@@ -1,0 +1,95 @@
+package badger
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/luminate-metrics/luminate/internal/metric"
+	"github.com/luminate-metrics/luminate/store/badger/wal"
+	"github.com/luminate-metrics/luminate/store/series"
+)
+
+// FsyncAlways is the policy that acknowledges a write when it is on disk. It is the only one.
+const FsyncAlways = "always"
+
+// Defaults of Options.
+const (
+	DefaultPartitionWidth = 24 * time.Hour
+	DefaultMaxHeadSamples = 2_000_000
+	DefaultMaxHeadAge     = 2 * time.Hour
+	DefaultMaxOpen        = 8
+	DefaultMinFreeBytes   = 256 << 20
+)
+
+// Options says where a store is and how it behaves. Dir is required; other zero values mean the defaults.
+type Options struct {
+	Dir    string        // Created if it does not exist.
+	Hasher metric.Hasher // What identifies series in memory. Batches of another hasher are hashed again.
+
+	PartitionWidth time.Duration // Of new stores; an old one keeps its own. At least a second.
+	Retention      time.Duration // Samples older than this are refused, and removed by whole partitions; 0 means never.
+	FsyncPolicy    string        // "always", which is the default.
+
+	MaxHeadSamples    int64         // Samples in memory at which they are moved to disk.
+	MaxHeadAge        time.Duration // How long samples stay in memory at most.
+	MaxOpenPartitions int           // Partitions that stay open while nobody reads them.
+	MaxExemplars      int           // Of a tenant; 0 means series.DefaultMaxExemplars.
+	WALSegmentBytes   int           // A multiple of 32 KiB; 0 means wal.DefaultSegmentBytes.
+
+	// MinFreeBytes is the free space on the disk below which the store takes no writes; -1 means that it does not look.
+	MinFreeBytes int64
+
+	// AllowLossyRecovery makes Open go on when partitions are damaged: they are moved to quarantine. All are verified.
+	AllowLossyRecovery bool
+
+	Logger     *slog.Logger          // nil means none.
+	Registerer prometheus.Registerer // nil means none.
+	Now        func() time.Time      // nil means time.Now.
+
+	wrapLog func(wal.Segments) wal.Segments // For tests: injects faults.
+	crash   func(at string)                 // For tests: called between the steps of maintenance.
+}
+
+func (o *Options) setDefaults() error {
+	var problems []error
+	if o.Dir == "" {
+		problems = append(problems, errors.New("the directory is not set"))
+	}
+	if o.FsyncPolicy != "" && o.FsyncPolicy != FsyncAlways {
+		problems = append(problems, fmt.Errorf("fsync policy %q is unknown: the only one is %q", o.FsyncPolicy, FsyncAlways))
+	}
+	if o.PartitionWidth != 0 && o.PartitionWidth < time.Second {
+		problems = append(problems, fmt.Errorf("partition width %v is too small: it is at least 1s", o.PartitionWidth))
+	}
+	if o.Retention < 0 {
+		problems = append(problems, fmt.Errorf("retention %v is negative: 0 keeps everything", o.Retention))
+	}
+	setDefault(&o.FsyncPolicy, FsyncAlways)
+	setDefault(&o.PartitionWidth, DefaultPartitionWidth)
+	setDefault(&o.MaxHeadSamples, DefaultMaxHeadSamples)
+	setDefault(&o.MaxHeadAge, DefaultMaxHeadAge)
+	setDefault(&o.MaxOpenPartitions, DefaultMaxOpen)
+	setDefault(&o.MaxExemplars, series.DefaultMaxExemplars)
+	setDefault(&o.MinFreeBytes, DefaultMinFreeBytes)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.crash == nil {
+		o.crash = func(string) {}
+	}
+	return errors.Join(problems...)
+}
+
+func setDefault[T comparable](v *T, to T) {
+	var zero T
+	if *v == zero {
+		*v = to
+	}
+}

@@ -1,0 +1,171 @@
+// Package partition is the samples of one span of time on disk: a Badger directory with chunks, series and an index.
+package partition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	badgerdb "github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+
+	"github.com/luminate-metrics/luminate/store"
+	"github.com/luminate-metrics/luminate/tenancy"
+)
+
+// Options says what to open. Dir is required.
+type Options struct {
+	Dir    string
+	Expect Info         // What the partition must at least hold; a Sequence of 0 means that it may be new.
+	Verify bool         // Read everything and check the checksums of tables.
+	Logger *slog.Logger // nil means none.
+}
+
+// A Partition is an open partition. Any number of goroutines may read it while one writes.
+type Partition struct {
+	dir string
+	db  *badgerdb.DB
+}
+
+// Open opens or creates the partition in opts.Dir. If it holds less than it should the error wraps store.ErrCorrupt.
+func Open(opts Options) (*Partition, error) {
+	logger := opts.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	db, err := badgerdb.Open(badgerOptions(opts.Dir, logger))
+	if err != nil {
+		return nil, fmt.Errorf("partition: open %s: %w", opts.Dir, err)
+	}
+	p := &Partition{opts.Dir, db}
+	if err := p.check(opts); err != nil {
+		return nil, errors.Join(fmt.Errorf("partition: open %s: %w", opts.Dir, err), db.Close())
+	}
+	return p, nil
+}
+
+func badgerOptions(dir string, logger *slog.Logger) badgerdb.Options {
+	return badgerdb.DefaultOptions(dir).
+		WithSyncWrites(true).
+		WithNumVersionsToKeep(1).
+		WithDetectConflicts(false). // There is one writer.
+		WithValueThreshold(1 << 20).
+		WithMemTableSize(16 << 20).
+		WithNumMemtables(3).
+		WithNumCompactors(2).
+		WithCompression(options.ZSTD).
+		WithZSTDCompressionLevel(1).
+		WithBlockSize(16 << 10).
+		WithBlockCacheSize(8 << 20).
+		WithIndexCacheSize(0).
+		WithValueLogFileSize(1 << 20). // All values stay in the tables.
+		WithMetricsEnabled(false).     // They are process-wide.
+		WithLogger(badgerLogger{logger})
+}
+
+func (p *Partition) check(opts Options) error {
+	if opts.Verify {
+		if err := p.db.VerifyChecksum(); err != nil {
+			return fmt.Errorf("%w: %w", store.ErrCorrupt, err)
+		}
+	}
+	info, err := p.Info()
+	if err != nil {
+		return err
+	}
+	want := opts.Expect
+	if info.Sequence < want.Sequence || info.Series < want.Series || info.Chunks < want.Chunks {
+		return fmt.Errorf("%w: it holds %d series and %d chunks up to flush %d, but %d series and %d chunks up to flush %d were written",
+			store.ErrCorrupt, info.Series, info.Chunks, info.Sequence, want.Series, want.Chunks, want.Sequence)
+	}
+	return nil
+}
+
+// Info returns what the partition knows about itself.
+func (p *Partition) Info() (Info, error) {
+	var info Info
+	err := p.db.View(func(txn *badgerdb.Txn) error {
+		value, err := get(txn, []byte{kindInfo})
+		if value == nil || err != nil {
+			return err
+		}
+		info, err = decodeInfo(value)
+		return err
+	})
+	return info, err
+}
+
+// Tenants lists the tenants that have series, in the order of their keys.
+func (p *Partition) Tenants(ctx context.Context) ([]tenancy.ID, error) {
+	var out []tenancy.ID
+	err := p.db.View(func(txn *badgerdb.Txn) error {
+		return scan(ctx, txn, []byte{kindTenant}, func(rest, _ []byte) error {
+			if len(rest) < 2 || int(rest[0]) != len(rest)-1 {
+				return fmt.Errorf("%w: tenant key", store.ErrCorrupt)
+			}
+			out = append(out, tenancy.ID(rest[1:]))
+			return nil
+		})
+	})
+	return out, err
+}
+
+// Close closes the partition. All readers must be closed before.
+func (p *Partition) Close() error {
+	if err := p.db.Close(); err != nil {
+		return fmt.Errorf("partition: close %s: %w", p.dir, err)
+	}
+	return nil
+}
+
+// get returns a copy of a value, or nil if there is none.
+func get(txn *badgerdb.Txn, key []byte) ([]byte, error) {
+	item, err := txn.Get(key)
+	switch {
+	case errors.Is(err, badgerdb.ErrKeyNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	value, err := item.ValueCopy(nil)
+	if value == nil && err == nil {
+		value = []byte{}
+	}
+	return value, err
+}
+
+// scan calls f with the rest of the key, and the value, of each entry with the prefix, in the order of keys. Both are
+// valid during the call.
+func scan(ctx context.Context, txn *badgerdb.Txn, prefix []byte, f func(rest, value []byte) error) error {
+	it := txn.NewIterator(badgerdb.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	n := 0
+	for it.Rewind(); it.Valid(); it.Next() {
+		if n++; n%256 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		item := it.Item()
+		err := item.Value(func(value []byte) error { return f(item.Key()[len(prefix):], value) })
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// badgerLogger gives Badger's messages to slog, its information as debug messages.
+type badgerLogger struct{ to *slog.Logger }
+
+func (l badgerLogger) Errorf(format string, args ...any) {
+	l.to.Error("badger: " + fmt.Sprintf(format, args...))
+}
+func (l badgerLogger) Warningf(format string, args ...any) {
+	l.to.Warn("badger: " + fmt.Sprintf(format, args...))
+}
+func (l badgerLogger) Infof(format string, args ...any) {
+	l.to.Debug("badger: " + fmt.Sprintf(format, args...))
+}
+func (l badgerLogger) Debugf(format string, args ...any) {
+	l.to.Debug("badger: " + fmt.Sprintf(format, args...))
+}

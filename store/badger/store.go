@@ -1,0 +1,264 @@
+// Package badger is the embedded backend: a write-ahead log, a head in memory, and one Badger directory for each span
+// of time.
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/luminate-metrics/luminate/store"
+	"github.com/luminate-metrics/luminate/store/badger/catalog"
+	"github.com/luminate-metrics/luminate/store/badger/head"
+	"github.com/luminate-metrics/luminate/store/badger/wal"
+	"github.com/luminate-metrics/luminate/store/series"
+	"github.com/luminate-metrics/luminate/tenancy"
+)
+
+// A Store is a store.Store in a directory.
+//
+// Locks are taken in this order: maintenance, mu, a handle's, the pool's, the catalog's. The committer takes mu only.
+type Store struct {
+	opts    Options
+	width   int64 // Of a partition, in milliseconds.
+	metrics *metrics
+	lock    *os.File
+	catalog *catalog.Catalog
+	pool    *pool
+	annex   *annex
+
+	log     *wal.Log // The committer's.
+	commit  *committer
+	scratch []series.Sample // The committer's.
+
+	failOnce sync.Once
+	failErr  error // Set before failed is closed.
+	failed   chan struct{}
+
+	maintenance sync.Mutex // One of Flush, Expire, Compact and Delete at a time.
+	flushing    *frozen    // What a flush could not finish. Under maintenance.
+
+	mu     sync.RWMutex // Guards what readers start from.
+	active *head.Head   // Changed by the committer only, which may read it without the lock.
+	frozen *head.Head   // The generation before, while it is moved into partitions; else nil.
+	live   []*handle    // Ascending by index. Replaced, never changed.
+
+	running callers
+	kick    chan struct{} // Holds a token if the background should flush.
+	stop    chan struct{}
+	stopped chan struct{}
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Tenant returns the view of one tenant.
+func (s *Store) Tenant(id tenancy.ID) store.Tenant { return &view{s, id} }
+
+// callers counts who is inside the store.
+type callers struct {
+	mu     sync.Mutex
+	n      int
+	closed bool
+	idle   chan struct{} // Closed when the last one has left after closed.
+}
+
+// enter begins a call or a Reader; leave ends it.
+func (s *Store) enter() error {
+	c := &s.running
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return store.ErrClosed
+	}
+	c.n++
+	return nil
+}
+
+func (s *Store) leave() {
+	c := &s.running
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n--
+	if c.closed && c.n == 0 {
+		close(c.idle)
+	}
+}
+
+// close makes enter fail; the channel is closed when all have left. Only the first call is ok.
+func (c *callers) close() (idle <-chan struct{}, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, false
+	}
+	c.closed, c.idle = true, make(chan struct{})
+	if c.n == 0 {
+		close(c.idle)
+	}
+	return c.idle, true
+}
+
+// Tenants lists the tenants that have samples, exemplars or metadata.
+func (s *Store) Tenants(ctx context.Context) ([]tenancy.ID, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	snap := s.snapshot(store.AllTime())
+	defer snap.release()
+	out := s.annex.held()
+	for _, h := range snap.heads {
+		for _, id := range h.Tenants() {
+			if h.Tenant(id).Any() {
+				out = append(out, id)
+			}
+		}
+	}
+	for _, h := range snap.handles {
+		ids, err := s.tenantsIn(ctx, h)
+		if err != nil {
+			return nil, fmt.Errorf("badger: tenants: %w", err)
+		}
+		out = append(out, ids...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out), ctx.Err()
+}
+
+// tenantsIn lists the tenants of a partition of whom not everything was deleted.
+func (s *Store) tenantsIn(ctx context.Context, h *handle) ([]tenancy.ID, error) {
+	part, err := h.pin()
+	if err != nil {
+		return nil, err
+	}
+	defer h.unpin()
+	ids, err := part.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []tenancy.ID
+	for _, id := range ids {
+		deletions := s.annex.deletionsOf(id, h.in)
+		if len(deletions) == 0 {
+			out = append(out, id)
+			continue
+		}
+		in := openPartitionReader(part, h, id, store.AllTime(), deletions)
+		found, err := in.selectSeries(ctx, store.Selection{})
+		in.close()
+		if err != nil {
+			return nil, err
+		}
+		if len(found) > 0 {
+			out = append(out, id)
+		}
+	}
+	return out, nil
+}
+
+// Ping reports whether the store takes writes.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	if err := s.failure(); err != nil {
+		return err
+	}
+	if err := s.checkSpace(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+func (s *Store) headSize() (series, samples int64) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, h := range []*head.Head{s.active, s.frozen} {
+		if h != nil {
+			series += h.Series()
+			samples += h.Samples()
+		}
+	}
+	return series, samples
+}
+
+// Close waits for running calls and open readers, and closes everything. What is in memory stays in the log.
+func (s *Store) Close() error {
+	idle, ok := s.running.close()
+	if !ok {
+		return store.ErrClosed
+	}
+	close(s.stop)
+	<-s.stopped
+	<-idle
+	s.commit.stop()
+	return s.closeFiles()
+}
+
+// closeFiles closes what Open opened, as far as it came.
+func (s *Store) closeFiles() error {
+	var errs []error
+	if s.log != nil {
+		errs = append(errs, s.log.Close())
+	}
+	if s.pool != nil {
+		errs = append(errs, s.pool.closeAll())
+	}
+	s.metrics.unregister()
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("badger: close: %w", err)
+	}
+	return nil
+}
+
+// kickFlush asks the background for a flush.
+func (s *Store) kickFlush() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// background flushes when the head is large or old, and expires what retention does not keep.
+func (s *Store) background() {
+	defer close(s.stopped)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-s.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	age := time.NewTicker(s.opts.MaxHeadAge)
+	defer age.Stop()
+	expiry := time.NewTicker(10 * time.Minute)
+	defer expiry.Stop()
+	for {
+		var err error
+		select {
+		case <-s.stop:
+			return
+		case <-s.kick:
+			err = s.Flush(ctx)
+		case <-age.C:
+			err = s.Flush(ctx)
+		case <-expiry.C:
+			if s.opts.Retention > 0 {
+				err = s.Expire(ctx, s.floor())
+			}
+		}
+		if err != nil && !errors.Is(err, store.ErrClosed) && !errors.Is(err, context.Canceled) {
+			s.opts.Logger.Error("Background maintenance failed: it is tried again later", "err", err)
+		}
+	}
+}

@@ -23,6 +23,9 @@ const (
 
 	fieldMetrics = "metrics" // Of the envelope {"metrics":[...]}.
 
+	// maxDimensions bounds what is kept of one metric until the rules look at it, which do not see dimensions of empty value.
+	maxDimensions = 10_000
+
 	metricFields = "the fields are name, value, timestamp and dimensions"
 )
 
@@ -41,9 +44,10 @@ type decoder struct {
 
 	nameLabel []byte // The label of the metric's name.
 
-	labels  metric.LabelBuilder
-	scratch []byte // Unescaped strings of the current metric.
-	item    item
+	labels     metric.LabelBuilder
+	scratch    []byte // Unescaped strings of the current metric.
+	item       item
+	dimensions int // Of the current metric.
 }
 
 // An item is what is known of the metric that is being read.
@@ -202,7 +206,7 @@ func (d *decoder) readItem() error {
 		}
 	}
 	d.item = item{timestamp: d.now.UnixMilli()}
-	d.scratch = d.scratch[:0]
+	d.scratch, d.dimensions = d.scratch[:0], 0
 	d.labels.Reset()
 	if c := d.peek(); c == '{' {
 		if err := d.fields(d.readField); err != nil {
@@ -438,6 +442,12 @@ func (d *decoder) readDimension(raw []byte, escaped bool) error {
 		// The batch leaves out dimensions of empty value, so that the rules do not see this one.
 		d.reject(metric.InvalidName, "dimension name %q does not match ^[a-zA-Z_][a-zA-Z0-9_]*$", clip(name))
 	}
-	d.labels.Add(name, value)
+	d.dimensions++
+	if d.dimensions > max(maxDimensions, d.rules.MaxDimensions) {
+		d.reject(metric.TooManyDimensions, "the metric has more than %d dimensions, those of empty value among them", d.dimensions-1)
+	}
+	if d.item.reason == "" {
+		d.labels.Add(name, value)
+	}
 	return nil
 }

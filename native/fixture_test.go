@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ type fixture struct {
 	hasher   metric.Hasher
 	router   *httprouter.Router
 	routes   []route
+	mu       sync.Mutex
 	matched  route // Of the request that was sent last.
 }
 
@@ -66,7 +68,9 @@ func newFixture(t *testing.T, change ...func(*native.Options)) *fixture {
 func (f *fixture) add(method, path string, scope tenancy.Scopes, h http.Handler) {
 	f.routes = append(f.routes, route{method, path, scope})
 	f.router.Handler(method, path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
 		f.matched = route{method, path, scope}
+		f.mu.Unlock()
 		if scope == 0 {
 			h.ServeHTTP(w, r)
 			return

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/luminate-metrics/luminate/internal/ingest"
@@ -177,6 +179,18 @@ func TestWriteRefusesDimensionsAndFields(t *testing.T) {
 	bad(`{"name":"b","value":1,"dimensions":{`+strings.Join(many, ",")+`}}`, metric.TooManyDimensions,
 		`metric "b" has 21 dimensions: the limit is 20`)
 
+	many = many[:0]
+	for i := range 10_001 {
+		many = append(many, fmt.Sprintf(`"d%d":""`, i))
+	}
+	bad(`{"name":"b","value":1,"dimensions":{`+strings.Join(many, ",")+`}}`, metric.TooManyDimensions,
+		`the metric has more than 10000 dimensions, those of empty value among them`)
+
+	// Long names are cut in messages, not within a character.
+	bad(`{"name":"b","value":1,"`+strings.Repeat("x", 63)+`ü":2}`, metric.Malformed,
+		`unknown field "`+strings.Repeat("x", 63)+`...": the fields are name, value, timestamp and dimensions`)
+	bad(`{"name":"b","value":1,"\n\t\b\f\r\/\ud83d\uDE00\ud83dx":2}`, metric.Malformed,
+		`unknown field "\n\t\b\f\r/😀": the fields are name, value, timestamp and dimensions`)
 	bad(`{"name":"b","value":1,"dimension":{"x":"y"}}`, metric.Malformed,
 		`unknown field "dimension": the fields are name, value, timestamp and dimensions`)
 	bad(`{"name":"b","value":1,"Name":"c"}`, metric.Malformed,
@@ -390,4 +404,33 @@ func TestWriteManyMetrics(t *testing.T) {
 		fmt.Fprintf(&body, "{\"name\":\"m\",\"value\":%d,\"timestamp\":%d,\"dimensions\":{\"\\u0061\":\"%d\"}}\n", i, noon-n+int64(i), i%10)
 	}
 	newFixture(t).write(body.String(), 200, fmt.Sprintf(`{"accepted":%d,"rejected":[]}`, n))
+}
+
+// TestWriteConcurrently shows that requests do not share the memory that is kept for the next one.
+func TestWriteConcurrently(t *testing.T) {
+	f := newFixture(t)
+	const clients, requests = 8, 50
+	var done sync.WaitGroup
+	for c := range clients {
+		done.Go(func() {
+			for i := range requests {
+				body := fmt.Sprintf(`{"name":"c%d","value":%d,"timestamp":%d,"dimensions":{"\u0061":"%d"}}`, c, i, noon-int64(i), c)
+				w := httptest.NewRecorder()
+				f.router.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodPost, root+"/metrics", strings.NewReader(body)))
+				if w.Code != http.StatusOK {
+					t.Errorf("status %d: %s", w.Code, w.Body)
+				}
+			}
+		})
+	}
+	done.Wait()
+	var want strings.Builder
+	for c := range clients {
+		for i := requests - 1; i >= 0; i-- {
+			fmt.Fprintf(&want, "{__name__=\"c%d\", a=\"%[1]d\"} %d %d\n", c, noon-int64(i), i)
+		}
+	}
+	if got := f.stored(tenancy.Default); got != want.String() {
+		t.Errorf("stored\n%s", got)
+	}
 }

@@ -26,6 +26,7 @@ var errTruncated = errors.New("results truncated due to limit")
 type request struct {
 	*http.Request
 	id     tenancy.ID
+	admin  bool // Whether the caller may see how the server is set up.
 	tenant store.Tenant
 }
 
@@ -98,11 +99,11 @@ func (a *API) open(w http.ResponseWriter, r *http.Request) (*request, error) {
 	switch {
 	case err == nil, errors.Is(err, http.ErrNotMultipart):
 	case errors.As(err, &tooLarge):
-		return nil, problem.New(problem.TooLarge, "the form is larger than %d bytes: send fewer or shorter parameters", tooLarge.Limit)
+		return nil, problem.New(problem.TooLarge, "the form is larger than %d bytes, the limit set by query.max_form_bytes", tooLarge.Limit)
 	default:
 		return nil, problem.New(problem.Invalid, "error parsing form values: %v", err)
 	}
-	return &request{Request: r, id: id.Tenant, tenant: a.source.Tenant(id.Tenant)}, nil
+	return &request{Request: r, id: id.Tenant, admin: id.Scopes.Has(tenancy.Admin), tenant: a.source.Tenant(id.Tenant)}, nil
 }
 
 // write sends the answer in Prometheus's envelope.

@@ -57,6 +57,7 @@ type testAPI struct {
 	t       testing.TB
 	handler http.Handler
 	routes  []route
+	scopes  tenancy.Scopes // Of the caller; all unless a test changes it.
 }
 
 // newAPI returns an API over st. The clock stands at the end of the test data.
@@ -68,14 +69,14 @@ func newAPI(t testing.TB, o promql.Options) *testAPI {
 	if o.Now == nil {
 		o.Now = func() time.Time { return time.UnixMilli(end) }
 	}
-	out := &testAPI{t: t}
+	out := &testAPI{t: t, scopes: tenancy.All}
 	router := httprouter.New()
 	promql.New(o).Register(func(method, path string, scope tenancy.Scopes, h http.Handler) {
 		out.routes = append(out.routes, route{method, path, scope})
 		router.Handler(method, path, h)
 	})
 	out.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := tenancy.Identity{Tenant: tenant, Scopes: tenancy.All}
+		id := tenancy.Identity{Tenant: tenant, Scopes: out.scopes}
 		router.ServeHTTP(w, r.WithContext(tenancy.NewContext(r.Context(), id)))
 	})
 	return out

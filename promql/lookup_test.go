@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/luminate-metrics/luminate/promql"
+	"github.com/luminate-metrics/luminate/tenancy"
 )
 
 func TestQ14Labels(t *testing.T) {
@@ -151,6 +152,10 @@ func TestQ21Status(t *testing.T) {
 		api.get("/api/v1/status/tsdb", "limit", v).fails(400, "bad_data", "limit must be a positive number")
 	}
 	api.get("/api/v1/status/tsdb", "limit", "10001").fails(400, "bad_data", "limit must not exceed 10000")
+
+	api.scopes = tenancy.Read | tenancy.Write
+	api.get("/api/v1/status/config").data(`{"yaml":""}`)
+	api.get("/api/v1/status/flags").data(`{}`)
 
 	empty := newAPI(t, promql.Options{})
 	empty.get("/api/v1/status/config").data(`{"yaml":""}`)

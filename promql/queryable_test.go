@@ -62,6 +62,14 @@ func TestQ27QueryableAsksForWhatTheEngineNeeds(t *testing.T) {
 	if sel.Sorted || sel.Limit != 0 || len(sel.Matchers) != 2 || sel.Hints == nil || sel.Hints.Func != "rate" || sel.Hints.Range != 120_000 || sel.Hints.Step != 30_000 {
 		t.Errorf("selection %+v, hints %+v", sel, sel.Hints)
 	}
+	// A limit reaches the store, and nothing is read where nothing can be.
+	api.get("/api/v1/labels", "match[]", "up", "limit", "2", "start", "5", "end", "6")
+	if sel := s.selections[1]; sel.Limit != 2 || s.ranges[1] != (store.Range{Min: 5000, Max: 6000}) {
+		t.Errorf("selection %+v, ranges %v", sel, s.ranges)
+	}
+	if api.get("/api/v1/labels", "start", "6", "end", "5"); len(s.ranges) != 2 {
+		t.Errorf("ranges %v", s.ranges)
+	}
 	// Readers are closed when a query fails, too.
 	for _, q := range []string{"http_requests_total + on (job) up", "up", "label_replace(up, \"instance\", \"x\", \"\", \"\")"} {
 		api.get("/api/v1/query", "query", q, "time", "1700000600")

@@ -95,19 +95,19 @@ func (a *API) runtimeInfo(*request) (*answer, error) {
 	})
 }
 
-// flags tells the settings.
-func (a *API) flags(*request) (*answer, error) {
+// flags tells the settings to an administrator, and nothing to a tenant.
+func (a *API) flags(req *request) (*answer, error) {
 	flags := a.status.Flags
-	if flags == nil {
+	if flags == nil || !req.admin {
 		flags = map[string]string{}
 	}
 	return document(flags)
 }
 
-// config tells the configuration.
-func (a *API) config(*request) (*answer, error) {
+// config tells the configuration to an administrator, and nothing to a tenant.
+func (a *API) config(req *request) (*answer, error) {
 	var yaml string
-	if a.status.Config != nil {
+	if a.status.Config != nil && req.admin {
 		yaml = a.status.Config()
 	}
 	return document(map[string]string{"yaml": yaml})

@@ -1,6 +1,7 @@
 package remoteread_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -190,10 +191,12 @@ func TestR5Encodings(t *testing.T) {
 		t.Errorf("encodings %v, want %v", got, want)
 	}
 	// What clients do not know is an error, not a chunk.
-	r = newRig(t, func(o *remoteread.Options) {
-		o.Source = set{o.Source, &chunkSets{chunk: newer{chunkenc.NewXORChunk()}, series: 1}}
-	})
+	sets := &chunkSets{chunk: newer{chunkenc.NewXORChunk()}, series: 1}
+	r = newRig(t, func(o *remoteread.Options) { o.Source = set{o.Source, sets} })
 	r.ask(inChunks, query(0, 1)).is(t, 500, "internal error")
+	if !sets.sorted.Load() {
+		t.Error("the store was not asked for the order of labels, which streams must have")
+	}
 }
 
 // A stream that can't be finished breaks off, so that nobody takes it for whole.
@@ -290,6 +293,30 @@ func TestR8ClientGone(t *testing.T) {
 	<-endless.ended
 }
 
+// The same if nothing tells the writer that the client is gone.
+func TestR8Canceled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	read := 0
+	sets := &chunkSets{chunk: chunkenc.NewXORChunk(), series: 1000, onNext: func(n int) {
+		if read = n; n == 10 {
+			cancel()
+		}
+	}}
+	remoteread.New(remoteread.Options{Source: set{nil, sets}}).Register(func(_, _ string, _ tenancy.Scopes, h http.Handler) {
+		body := pack(t, &prompb.ReadRequest{AcceptedResponseTypes: inChunks, Queries: []*prompb.Query{query(0, 1)}})
+		req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/api/v1/read", bytes.NewReader(body))
+		defer func() {
+			if got := recover(); got != http.ErrAbortHandler { //nolint:errorlint // The server compares as well.
+				t.Errorf("the handler ended with %v, want the connection to break off", got)
+			}
+		}()
+		authenticate(h).ServeHTTP(httptest.NewRecorder(), req)
+	})
+	if read != 10 {
+		t.Errorf("%d series were read, want 10", read)
+	}
+}
+
 // newer is a chunk of an encoding that old clients do not know.
 type newer struct{ chunkenc.Chunk }
 
@@ -351,7 +378,8 @@ func (s setReader) Close() error {
 	return nil
 }
 
-func (s setReader) SelectChunks(context.Context, store.Selection) storage.ChunkSeriesSet {
+func (s setReader) SelectChunks(_ context.Context, sel store.Selection) storage.ChunkSeriesSet {
+	s.sets.sorted.Store(sel.Sorted)
 	return &chunkSet{sets: s.sets}
 }
 
@@ -368,6 +396,9 @@ func (s *chunkSet) Next() bool {
 		s.sets.running.Add(-1)
 	}
 	s.at++
+	if s.sets.onNext != nil {
+		s.sets.onNext(s.at)
+	}
 	return s.at <= s.sets.series
 }
 
@@ -392,4 +423,6 @@ type chunkSets struct {
 	hold    chan struct{} // Each Next waits for it.
 	running atomic.Int64  // How many wait.
 	ended   chan struct{} // Closed with the reader.
+	onNext  func(n int)
+	sorted  atomic.Bool // What the last selection said.
 }

@@ -349,6 +349,14 @@ func TestW29Metadata(t *testing.T) {
 		t.Errorf("metadata (-want +got):\n%s", diff)
 	}
 	// The last one wins, within a request and between two.
+	q = newV2()
+	add("latency_bucket", "A", writev2.Metadata_METRIC_TYPE_HISTOGRAM)
+	add("latency_sum", "B", writev2.Metadata_METRIC_TYPE_HISTOGRAM)
+	add("latency_bucket", "A", writev2.Metadata_METRIC_TYPE_HISTOGRAM)
+	r.v2(q.done()).is(t, 204)
+	if got := r.metadata()[3]; got.Family != "latency" || got.Help != "A" {
+		t.Errorf("metadata %+v, want the help A", got)
+	}
 	r.send(pack(t, &prompb.WriteRequest{Metadata: []prompb.MetricMetadata{
 		{Type: prompb.MetricMetadata_GAUGE, MetricFamilyName: "rpc", Help: "first"},
 		{Type: prompb.MetricMetadata_COUNTER, MetricFamilyName: "rpc", Help: "second"},
@@ -362,8 +370,12 @@ func TestW29Metadata(t *testing.T) {
 func TestW29BadMetadata(t *testing.T) {
 	r := newRig(t)
 	r.send(pack(t, &prompb.WriteRequest{Metadata: []prompb.MetricMetadata{
-		{Help: "no name"}, {MetricFamilyName: "bad\xff"}, {MetricFamilyName: "good", Help: "yes"}, {MetricFamilyName: "x", Help: "\xff"},
-		{MetricFamilyName: strings.Repeat("n", 1025)}, {MetricFamilyName: "long", Help: strings.Repeat("h", 16385)},
+		{Help: "no name"},
+		{MetricFamilyName: "bad\xff"},
+		{MetricFamilyName: "good", Help: "yes"},
+		{MetricFamilyName: "x", Help: "\xff"},
+		{MetricFamilyName: strings.Repeat("n", 1025)},
+		{MetricFamilyName: "long", Help: strings.Repeat("h", 16385)},
 	}})).is(t, 400, "stored 1 metadata; refused for good 5 metadata", "invalid_name: 3 metadata", "invalid_label_value: 2 metadata")
 	if diff := cmp.Diff([]metric.Metadata{{Family: "good", Type: "unknown", Help: "yes"}}, r.metadata()); diff != "" {
 		t.Errorf("metadata (-want +got):\n%s", diff)

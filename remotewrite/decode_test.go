@@ -455,3 +455,11 @@ func legacyStart(body []byte) bool {
 
 // What a validated request holds can be worked with: no damaged histogram makes the rules panic or hang.
 func applyRules(d *decoder) { d.rules.Apply(d.batch, time.UnixMilli(1_700_000_000_000)) }
+
+// What no encoder writes is understood as the generated decoder understands it, or refused.
+func TestDecodeUnusualWireForms(t *testing.T) {
+	for _, body := range wireSeeds {
+		compareV1(t, []byte(body))
+		compareV2(t, []byte(body))
+	}
+}

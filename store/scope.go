@@ -71,9 +71,9 @@ func (s scoped) Rollup(ctx context.Context, q Rollup) (RollupResult, error) {
 	return s.Tenant.Rollup(ctx, q)
 }
 
-func (s scoped) Exemplars(ctx context.Context, r Range, any []Selection) ([]exemplar.QueryResult, error) {
-	resolved := make([]Selection, len(any))
-	for i, sel := range any {
+func (s scoped) Exemplars(ctx context.Context, r Range, anyOf []Selection) ([]exemplar.QueryResult, error) {
+	resolved := make([]Selection, len(anyOf))
+	for i, sel := range anyOf {
 		var err error
 		if resolved[i], err = s.resolve(sel); err != nil {
 			return nil, err

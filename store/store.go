@@ -65,7 +65,7 @@ type Tenant interface {
 
 	// Exemplars returns the exemplars in r of the series that match any of the selections, ordered by series labels and
 	// time. Exemplars are kept in bounded number: old ones give way to new ones.
-	Exemplars(ctx context.Context, r Range, any []Selection) ([]exemplar.QueryResult, error)
+	Exemplars(ctx context.Context, r Range, anyOf []Selection) ([]exemplar.QueryResult, error)
 
 	// Metadata returns what was written about metric families, in the order of families.
 	Metadata(ctx context.Context, q MetadataQuery) ([]metric.Metadata, error)

@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -132,10 +133,13 @@ func (m *Main) prepare() error {
 // operate opens the store, serves, and stops in an order that loses nothing. The listener is up all the time, so that
 // probes are answered while the store is being opened.
 func (m *Main) operate(ctx context.Context, served <-chan error) error {
-	hasher := metric.NewHasher(rand.Uint64())
+	// Who can guess the seed can make series that pass for others.
+	var seed [8]byte
+	_, _ = rand.Read(seed[:]) // It never fails.
+	hasher := metric.NewHasher(binary.NativeEndian.Uint64(seed[:]))
 	opened, err := m.open(m.cfg, hasher, m.now, m.log, m.registry)
 	if err != nil {
-		return errors.Join(fmt.Errorf("open the store: %w", err), m.shutdown(served, 0, giveUp))
+		return errors.Join(fmt.Errorf("open the store: %w", err), m.shutdown(ctx, served, 0, giveUp))
 	}
 	m.store = opened
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
@@ -151,7 +155,7 @@ func (m *Main) operate(ctx context.Context, served <-chan error) error {
 	if err != nil {
 		delay, patience = 0, min(patience, giveUp)
 	}
-	err = errors.Join(err, m.shutdown(served, delay, patience))
+	err = errors.Join(err, m.shutdown(ctx, served, delay, patience))
 	stopBackground()
 	tasks.Wait()
 	if closeErr := m.store.Close(); closeErr != nil {
@@ -215,20 +219,21 @@ func (m *Main) wait(ctx context.Context, served <-chan error) error {
 const giveUp = 2 * time.Second
 
 // shutdown goes on serving for the delay, and then lets the requests in flight end.
-func (m *Main) shutdown(served <-chan error, delay, patience time.Duration) error {
+func (m *Main) shutdown(ctx context.Context, served <-chan error, delay, patience time.Duration) error {
 	m.server.Drain()
+	var failure error
 	if delay > 0 {
 		timer := time.NewTimer(delay)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-		case <-served:
+		case failure = <-served:
 		case <-m.store.failed:
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	return m.server.Shutdown(ctx)
+	return errors.Join(failure, m.server.Shutdown(ctx))
 }
 
 // source gives the protocols the views of tenants.

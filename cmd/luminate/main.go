@@ -39,7 +39,7 @@ type world struct {
 
 // run executes a command line and returns the exit code.
 func run(ctx context.Context, w world) int {
-	cmd := newRoot(w)
+	cmd := newRoot(w) //nolint:contextcheck // cobra hands the context to the commands.
 	cmd.SetArgs(w.args)
 	cmd.SetOut(w.stdout)
 	cmd.SetErr(w.stderr)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -64,9 +65,7 @@ func boot(t *testing.T, settings map[string]string) *booted {
 func begin(t *testing.T, settings map[string]string, open opener) *booted {
 	t.Helper()
 	flags := map[string]string{"server.listen": "127.0.0.1:0", "storage.backend": "memory"}
-	for k, v := range settings {
-		flags[k] = v
-	}
+	maps.Copy(flags, settings)
 	cfg, err := config.Load(config.Source{Flags: flags})
 	if err != nil {
 		t.Fatal(err)

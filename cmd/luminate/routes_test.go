@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -102,10 +103,10 @@ func TestScopesOfRoutes(t *testing.T) {
 			want = 0
 		case strings.Contains(r.Path, "/admin/"), strings.HasSuffix(r.Path, "/delete"):
 			want = tenancy.Admin
-			if r.Method == "GET" {
+			if r.Method == http.MethodGet {
 				t.Errorf("%s %s: a link could trigger it", r.Method, r.Path)
 			}
-		case r.Path == "/luminate/v1/metrics" && r.Method == "POST", slices.Contains([]string{
+		case r.Path == "/luminate/v1/metrics" && r.Method == http.MethodPost, slices.Contains([]string{
 			"/api/v1/write", "/api/v1/push", "/api/v1/receive", "/api/v1/prom/remote/write",
 		}, strings.TrimPrefix(r.Path, server.PrometheusPrefix)):
 			want = tenancy.Write
@@ -130,7 +131,7 @@ func questions(t *testing.T, r server.Route, now time.Time) [][2]string {
 		"start": {fmt.Sprint(now.Add(-time.Hour).Unix())}, "end": {fmt.Sprint(now.Add(time.Minute).Unix())},
 	}
 	form := values.Encode()
-	if r.Method == "POST" && api == "/api/v1/read" {
+	if r.Method == http.MethodPost && api == "/api/v1/read" {
 		request := &prompb.ReadRequest{Queries: []*prompb.Query{{
 			StartTimestampMs: 0, EndTimestampMs: math.MaxInt64,
 			Matchers: []*prompb.LabelMatcher{{Type: prompb.LabelMatcher_NEQ, Name: "__name__"}},
@@ -163,7 +164,7 @@ func questions(t *testing.T, r server.Route, now time.Time) [][2]string {
 	var out [][2]string
 	for _, name := range []string{"__name__", "hidden_metric", "hidden_dimension", "team", "shown"} {
 		path := strings.NewReplacer(":name", name, ":dimension", "hidden_dimension").Replace(r.Path)
-		if r.Method == "POST" {
+		if r.Method == http.MethodPost {
 			out = append(out, [2]string{path, form})
 			continue
 		}

@@ -51,7 +51,8 @@ func tokenOptions(c config.JWT, now func() time.Time) auth.TokenOptions {
 
 // rules overlays a profile with the configured limits. What is older than the retention is refused: it would be
 // acknowledged only to be dropped.
-func (m *Main) rules(profile metric.Rules, l config.Limits) metric.Rules {
+func (m *Main) rules(profile metric.Rules, l config.Limits, section string) metric.Rules {
+	profile.Settings = section
 	profile.MaxNameLength, profile.MaxValueLength = l.MaxNameLength, l.MaxValueLength
 	profile.MaxDimensions, profile.MaxExemplarLength = l.MaxDimensions, l.MaxExemplarLength
 	profile.MaxAge, profile.MaxAhead = l.MaxAge.Std(), l.MaxAhead.Std()
@@ -62,14 +63,14 @@ func (m *Main) rules(profile metric.Rules, l config.Limits) metric.Rules {
 }
 
 func (m *Main) prometheusRules() metric.Rules {
-	return m.rules(metric.PrometheusRules(tenancy.Dimension), m.cfg.RemoteWrite.Limits)
+	return m.rules(metric.PrometheusRules(tenancy.Dimension), m.cfg.RemoteWrite.Limits, "remote_write.limits")
 }
 
 // groups makes the protocols.
 func (m *Main) groups(pipeline *ingest.Pipeline) []server.Group {
 	src := source{m.store}
 	written := m.prometheusRules()
-	strict := m.rules(metric.StrictRules(tenancy.Dimension), m.cfg.Native.Limits)
+	strict := m.rules(metric.StrictRules(tenancy.Dimension), m.cfg.Native.Limits, "native.limits")
 	q := m.cfg.Query
 	write := remotewrite.New(remotewrite.Options{
 		Sink: pipeline, Rules: &written, Logger: m.log, Registerer: m.registry,

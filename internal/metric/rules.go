@@ -23,6 +23,7 @@ type Rules struct {
 	MaxAhead          time.Duration // How far a timestamp may lie after now.
 
 	Reserved string // A dimension that only the server may set.
+	Settings string // Configuration section of these limits, such as "native.limits"; rejections name it.
 }
 
 // StrictRules returns the profile of the native JSON API.
@@ -39,6 +40,14 @@ func PrometheusRules(reserved string) Rules {
 		UTF8Names: true, MaxNameLength: 1024, MaxValueLength: 16384, MaxDimensions: 128, MaxExemplarLength: 128,
 		MaxAhead: 10 * time.Minute, Reserved: reserved,
 	}
+}
+
+// raise names the setting that raises a limit.
+func (r *Rules) raise(name string) string {
+	if r.Settings == "" {
+		return ""
+	}
+	return ", set by " + r.Settings + "." + name
 }
 
 // Apply takes out of b what breaks r and says what it was. What is left in b keeps its order; a series of which nothing
@@ -91,7 +100,7 @@ func (r *Rules) checkLabels(canonical []byte) (Reason, string) {
 		case string(name) == r.Reserved:
 			return ReservedName, fmt.Sprintf("dimension %q is set by the server from the request's tenant: leave it out", name)
 		case r.MaxValueLength > 0 && len(value) > r.MaxValueLength:
-			return InvalidValue, fmt.Sprintf("the value of dimension %q is %d bytes long: the limit is %d", name, len(value), r.MaxValueLength)
+			return InvalidValue, fmt.Sprintf("the value of dimension %q is %d bytes long: the limit is %d%s", name, len(value), r.MaxValueLength, r.raise("max_value_length"))
 		case !utf8.Valid(value):
 			return InvalidValue, fmt.Sprintf("the value of dimension %q is not valid UTF-8", name)
 		}
@@ -102,7 +111,7 @@ func (r *Rules) checkLabels(canonical []byte) (Reason, string) {
 	case len(metric) == 0:
 		return InvalidName, "the series has no metric name"
 	case r.MaxDimensions > 0 && dimensions > r.MaxDimensions:
-		return TooManyDimensions, fmt.Sprintf("metric %q has %d dimensions: the limit is %d", shorten(metric), dimensions, r.MaxDimensions)
+		return TooManyDimensions, fmt.Sprintf("metric %q has %d dimensions: the limit is %d%s", shorten(metric), dimensions, r.MaxDimensions, r.raise("max_dimensions"))
 	}
 	return "", ""
 }
@@ -112,7 +121,7 @@ func (r *Rules) checkName(what string, name []byte) (Reason, string) {
 	case len(name) == 0:
 		return InvalidName, what + " is empty"
 	case r.MaxNameLength > 0 && len(name) > r.MaxNameLength:
-		return InvalidName, fmt.Sprintf("%s %q is %d characters long: the limit is %d", what, shorten(name), len(name), r.MaxNameLength)
+		return InvalidName, fmt.Sprintf("%s %q is %d characters long: the limit is %d%s", what, shorten(name), len(name), r.MaxNameLength, r.raise("max_name_length"))
 	case r.UTF8Names && !utf8.Valid(name):
 		return InvalidName, fmt.Sprintf("%s %q is not valid UTF-8", what, shorten(name))
 	case !r.UTF8Names && !plainName(name):
@@ -168,11 +177,11 @@ func (c *check) window(t int64) (Reason, func() string) {
 	switch {
 	case t < c.min:
 		return TimestampTooOld, func() string {
-			return fmt.Sprintf("timestamp %d is before %d, the oldest taken (%v before now)", t, c.min, c.MaxAge)
+			return fmt.Sprintf("timestamp %d is before %d, the oldest taken (%v before now%s)", t, c.min, c.MaxAge, c.raise("max_age"))
 		}
 	case t > c.max:
 		return TimestampTooNew, func() string {
-			return fmt.Sprintf("timestamp %d is after %d, the newest taken (%v after now)", t, c.max, c.MaxAhead)
+			return fmt.Sprintf("timestamp %d is after %d, the newest taken (%v after now%s)", t, c.max, c.MaxAhead, c.raise("max_ahead"))
 		}
 	}
 	return "", nil
@@ -281,7 +290,7 @@ func (c *check) checkExemplar(e Exemplar) string {
 	case it.Err() != nil:
 		return it.Err().Error()
 	case c.MaxExemplarLength > 0 && size > c.MaxExemplarLength:
-		return fmt.Sprintf("exemplar has %d characters of labels: the limit is %d", size, c.MaxExemplarLength)
+		return fmt.Sprintf("exemplar has %d characters of labels: the limit is %d%s", size, c.MaxExemplarLength, c.raise("max_exemplar_length"))
 	}
 	return ""
 }

@@ -252,6 +252,23 @@ func TestDetailsStayShort(t *testing.T) {
 	}
 }
 
+func TestRejectionsNameTheSetting(t *testing.T) {
+	r := metric.StrictRules("")
+	r.Settings = "native.limits"
+	f := func(setting string, at time.Time, pairs ...string) {
+		t.Helper()
+		if _, text := one(r, metric.Sample{Timestamp: at.UnixMilli()}, pairs...); !strings.Contains(text, "set by native.limits."+setting) {
+			t.Errorf("%q does not name %s", text, setting)
+		}
+	}
+	r.MaxDimensions = 1
+	f("max_dimensions", now, "__name__", "m", "a", "1", "b", "2")
+	f("max_name_length", now, "__name__", strings.Repeat("m", 257))
+	f("max_value_length", now, "__name__", "m", "a", strings.Repeat("v", 2049))
+	f("max_age", now.Add(-8*24*time.Hour), "__name__", "m")
+	f("max_ahead", now.Add(2*time.Hour), "__name__", "m")
+}
+
 func TestReasonsAreListedOnce(t *testing.T) {
 	seen := map[metric.Reason]bool{}
 	for _, r := range metric.Reasons {

@@ -136,11 +136,11 @@ func masksFor(deletions []catalog.Deletion, s *partition.Series) []partition.Mas
 	return out
 }
 
-func (a *annex) exemplars(id tenancy.ID, r store.Range, any []store.Selection) []exemplar.QueryResult {
+func (a *annex) exemplars(id tenancy.ID, r store.Range, anyOf []store.Selection) []exemplar.QueryResult {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	if t := a.tenants[id]; t != nil {
-		return t.exemplars.Select(r, any)
+		return t.exemplars.Select(r, anyOf)
 	}
 	return nil
 }

@@ -93,11 +93,13 @@ func (a *appending) log(s *Store, g *wal.Group) error {
 		a.resolved[i] = known
 		// The labels go into the group before anybody else can refer to the series.
 		ref, isNew := h.Reference(known)
+		var told []byte
 		if isNew {
-			g.Series(ref, item.Labels, a.batch, item)
-		} else {
-			g.Series(ref, nil, a.batch, item)
+			if told = item.Labels; told == nil {
+				told = []byte{} // A series without labels is told too.
+			}
 		}
+		g.Series(ref, told, a.batch, item)
 	}
 	for _, m := range a.batch.Metadata {
 		g.Metadata(m)

@@ -69,9 +69,9 @@ func openMemory(tb testing.TB) store.Store {
 	return st
 }
 
-// smallParts makes everything happen often: segments, flushes, closing of partitions.
+// smallParts makes flushes and closing of partitions happen often.
 func smallParts(o *badger.Options) {
-	o.MaxHeadSamples, o.MaxOpenPartitions, o.WALSegmentBytes = 20, 1, 128<<10
+	o.MaxHeadSamples, o.MaxOpenPartitions = 50, 1
 }
 
 func TestStore(t *testing.T) { storetest.Run(t, storetest.OnDisk(disk{})) }
@@ -90,6 +90,8 @@ func TestPromQL(t *testing.T) { storetest.RunPromQL(t, storetest.OnDisk(disk{}))
 
 func TestPromQLSmallParts(t *testing.T) { storetest.RunPromQL(t, storetest.OnDisk(disk{smallParts})) }
 
-func TestAgainst(t *testing.T) { storetest.RunAgainst(t, openMemory, storetest.OnDisk(disk{smallParts})) }
+func TestAgainst(t *testing.T) {
+	storetest.RunAgainst(t, openMemory, storetest.OnDisk(disk{smallParts}))
+}
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, storetest.OnDisk(disk{})) }

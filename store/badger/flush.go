@@ -9,10 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger/catalog"
 	"github.com/luminate-metrics/luminate/store/badger/head"
 	"github.com/luminate-metrics/luminate/store/badger/partition"
+	"github.com/luminate-metrics/luminate/store/series"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
 
@@ -90,7 +93,8 @@ func (s *Store) freeze(ctx context.Context, forced bool) error {
 // piece is the samples of a series in one partition.
 type piece struct {
 	tenant tenancy.ID
-	head.Found
+	labels labels.Labels
+	run    series.Run
 }
 
 // finishFlush writes s.flushing. If it fails everything stays readable, and it can be called again.
@@ -143,7 +147,7 @@ func (s *Store) cut(ctx context.Context, h *head.Head) (map[int64][]piece, error
 			for run := f.Run; len(run) > 0; {
 				index := indexOf(run[0].Timestamp, s.width)
 				part := run.Between(rangeOf(index, s.width))
-				pieces[index] = append(pieces[index], piece{id, head.Found{Labels: f.Labels, Run: part}})
+				pieces[index] = append(pieces[index], piece{id, f.Labels, part})
 				run = run[len(part):]
 			}
 		}
@@ -189,7 +193,7 @@ func (h *handle) write(ctx context.Context, sequence uint64, list []piece) (info
 		return info, err
 	}
 	for _, p := range list {
-		if err := w.Series(ctx, p.tenant, p.Labels, p.Run); err != nil {
+		if err := w.Series(ctx, p.tenant, p.labels, p.run); err != nil {
 			w.Discard()
 			return info, err
 		}

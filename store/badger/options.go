@@ -68,6 +68,9 @@ func (o *Options) setDefaults() error {
 	if o.Retention < 0 {
 		problems = append(problems, fmt.Errorf("retention %v is negative: 0 keeps everything", o.Retention))
 	}
+	if o.WALSegmentBytes != 0 && (o.WALSegmentBytes < wal.LeastSegmentBytes || o.WALSegmentBytes%(32<<10) != 0) {
+		problems = append(problems, fmt.Errorf("segments of %d bytes are not possible: take a multiple of 32 KiB from %d on", o.WALSegmentBytes, wal.LeastSegmentBytes))
+	}
 	setDefault(&o.FsyncPolicy, FsyncAlways)
 	setDefault(&o.PartitionWidth, DefaultPartitionWidth)
 	setDefault(&o.MaxHeadSamples, DefaultMaxHeadSamples)

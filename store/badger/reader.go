@@ -140,7 +140,7 @@ func (p *partitionReader) close() {
 	p.reader.Close()
 }
 
-// load returns the samples of a series that the view sees.
+// load returns the samples of a series that the view sees, and some before it.
 func (p *partitionReader) load(s *partition.Series) (series.Run, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -167,7 +167,7 @@ func (p *partitionReader) selectSeries(ctx context.Context, sel store.Selection)
 			if err != nil {
 				return nil, err
 			}
-			if len(run) == 0 {
+			if len(run.Between(p.in)) == 0 {
 				continue
 			}
 		}
@@ -206,7 +206,9 @@ func (r *reader) labelSets(ctx context.Context, sel store.Selection) ([]labels.L
 			return nil, err
 		}
 		for _, f := range found {
-			out = append(out, f.Labels)
+			if f.Inside {
+				out = append(out, f.Labels)
+			}
 		}
 	}
 	for _, h := range r.snap.handles {
@@ -264,7 +266,9 @@ func (r *reader) distinct(ctx context.Context, sel store.Selection, indexed func
 			return store.List[string]{}, err
 		}
 		for _, f := range found {
-			of(f.Labels, add)
+			if f.Inside {
+				of(f.Labels, add)
+			}
 		}
 	}
 	for _, h := range r.snap.handles {

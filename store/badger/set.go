@@ -7,7 +7,6 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
-	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/luminate-metrics/luminate/store"
@@ -20,7 +19,10 @@ type merged struct {
 	labels labels.Labels
 	parts  []located    // In the order of time.
 	runs   []series.Run // From memory: later ones win.
-	run    series.Run   // All of it, once it was loaded.
+	inside bool         // Whether any of them may lie in the range, not only before it.
+
+	run    series.Run     // All of it, once it was loaded.
+	result storage.Series // What lies in the range.
 }
 
 type located struct {
@@ -31,6 +33,7 @@ type located struct {
 // set loads one series after the other.
 type set struct {
 	ctx   context.Context
+	in    store.Range
 	rest  []*merged
 	limit int // How many may still come; -1 means any number.
 	now   *merged
@@ -47,7 +50,7 @@ func (r *reader) newSet(ctx context.Context, sel store.Selection) *set {
 	if sel.Sorted || sel.Limit > 0 {
 		slices.SortFunc(list, func(a, b *merged) int { return labels.Compare(a.labels, b.labels) })
 	}
-	s := &set{ctx: ctx, rest: list, limit: -1}
+	s := &set{ctx: ctx, in: r.in, rest: list, limit: -1}
 	if sel.Limit > 0 {
 		s.limit = sel.Limit
 	}
@@ -79,10 +82,12 @@ func (r *reader) gather(ctx context.Context, sel store.Selection) ([]*merged, er
 			return nil, err
 		}
 		for _, s := range found {
-			if s.Range.Overlaps(r.in) {
-				m := at(s.Labels)
-				m.parts = append(m.parts, located{p, s})
+			if s.Range.Min > r.in.Max {
+				continue
 			}
+			m := at(s.Labels)
+			m.parts = append(m.parts, located{p, s})
+			m.inside = m.inside || s.Range.Max >= r.in.Min
 		}
 	}
 	for _, h := range r.snap.heads {
@@ -93,9 +98,10 @@ func (r *reader) gather(ctx context.Context, sel store.Selection) ([]*merged, er
 		for _, f := range found {
 			m := at(f.Labels)
 			m.runs = append(m.runs, f.Run)
+			m.inside = m.inside || f.Inside
 		}
 	}
-	return list, ctx.Err()
+	return slices.DeleteFunc(list, func(m *merged) bool { return !m.inside }), ctx.Err()
 }
 
 // load reads the samples. Those in memory are later than those in partitions.
@@ -130,7 +136,8 @@ func (s *set) Next() bool {
 			s.err = fmt.Errorf("badger: select: %w", err)
 			break
 		}
-		if len(next.run) > 0 {
+		var ok bool
+		if next.result, ok = series.NewIn(next.labels, next.run, s.in); ok {
 			s.now, s.limit = next, max(s.limit-1, -1)
 			return true
 		}
@@ -141,12 +148,6 @@ func (s *set) Next() bool {
 	return false
 }
 
-func (s *set) At() storage.Series                { return s.now }
+func (s *set) At() storage.Series                { return s.now.result }
 func (s *set) Err() error                        { return s.err }
 func (s *set) Warnings() annotations.Annotations { return nil }
-
-// Labels returns the labels of m.
-func (m *merged) Labels() labels.Labels { return m.labels }
-
-// Iterator returns an iterator over the samples of m.
-func (m *merged) Iterator(reuse chunkenc.Iterator) chunkenc.Iterator { return m.run.Iterator(reuse) }

@@ -48,11 +48,11 @@ func (v *view) call(ctx context.Context) error {
 }
 
 // Exemplars returns exemplars, which are all in memory.
-func (v *view) Exemplars(ctx context.Context, r store.Range, any []store.Selection) ([]exemplar.QueryResult, error) {
+func (v *view) Exemplars(ctx context.Context, r store.Range, anyOf []store.Selection) ([]exemplar.QueryResult, error) {
 	if err := v.call(ctx); err != nil {
 		return nil, err
 	}
-	return v.store.annex.exemplars(v.id, r, any), nil
+	return v.store.annex.exemplars(v.id, r, anyOf), nil
 }
 
 // Metadata returns what is known about metric families, all of which is in memory.
@@ -74,7 +74,7 @@ func (v *view) Cardinality(ctx context.Context, q store.CardinalityQuery) (out s
 	held := store.Range{Min: store.AllTime().Max, Max: store.AllTime().Min}
 	set := r.newSet(ctx, store.Selection{Matchers: q.Matchers})
 	for set.Next() {
-		run := set.now.run
+		run := set.now.run.Between(q.Range)
 		census.Add(set.now.labels)
 		held.Min = min(held.Min, run[0].Timestamp)
 		held.Max = max(held.Max, run[len(run)-1].Timestamp)

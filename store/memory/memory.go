@@ -217,15 +217,10 @@ func (v *view) Reader(r store.Range) (store.Reader, error) {
 }
 
 func (v *view) Aggregate(ctx context.Context, q store.Aggregation) (store.AggregateResult, error) {
-	r, err := v.Reader(q.Range)
-	if err != nil {
+	if err := v.store.Ping(ctx); err != nil {
 		return store.AggregateResult{}, err
 	}
-	out, err := aggregate.Fold(ctx, r, q)
-	if closeErr := r.Close(); err == nil {
-		err = closeErr
-	}
-	return out, err
+	return aggregate.Fold(ctx, &reader{v, q.Range}, q)
 }
 
 func (v *view) Rollup(ctx context.Context, _ store.Rollup) (store.RollupResult, error) {
@@ -235,11 +230,11 @@ func (v *view) Rollup(ctx context.Context, _ store.Rollup) (store.RollupResult, 
 	return store.RollupResult{}, store.ErrDeclined
 }
 
-func (v *view) Exemplars(ctx context.Context, r store.Range, any []store.Selection) ([]exemplar.QueryResult, error) {
+func (v *view) Exemplars(ctx context.Context, r store.Range, anyOf []store.Selection) ([]exemplar.QueryResult, error) {
 	var out []exemplar.QueryResult
 	err := v.read(ctx, func(t *tenant) {
 		if t != nil {
-			out = t.exemplars.Select(r, any)
+			out = t.exemplars.Select(r, anyOf)
 		}
 	})
 	return out, err

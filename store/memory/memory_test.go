@@ -10,6 +10,7 @@ import (
 )
 
 func open(tb testing.TB) store.Store {
+	tb.Helper()
 	st := memory.New(memory.Options{Hasher: storetest.Hasher(), MaxExemplars: 1000})
 	tb.Cleanup(func() {
 		if err := st.Close(); err != nil && !errors.Is(err, store.ErrClosed) {

@@ -90,10 +90,10 @@ func (e *Exemplars) remove(at *list.Element) {
 
 // Select returns the exemplars in r of the series that match any of the selections, ordered by series labels, time and
 // exemplar labels. Without selections there are none.
-func (e *Exemplars) Select(r store.Range, any []store.Selection) []exemplar.QueryResult {
+func (e *Exemplars) Select(r store.Range, anyOf []store.Selection) []exemplar.QueryResult {
 	var out []exemplar.QueryResult
 	for _, s := range e.bySeries {
-		if !slices.ContainsFunc(any, func(sel store.Selection) bool { return sel.Matches(s.labels) }) {
+		if !slices.ContainsFunc(anyOf, func(sel store.Selection) bool { return sel.Matches(s.labels) }) {
 			continue
 		}
 		var found []exemplar.Exemplar

@@ -151,6 +151,14 @@ func (r Run) Between(in store.Range) Run {
 	return r[start:end:end]
 }
 
+// Around returns the part of r that lies in the range, with the sample before the range, as NewIn wants it. It shares r's
+// memory.
+func (r Run) Around(in store.Range) Run {
+	end := sort.Search(len(r), func(i int) bool { return r[i].Timestamp > in.Max })
+	start := max(before(r[:end], in.Min)-1, 0)
+	return r[start:end:end]
+}
+
 // Without returns a copy of r that lacks what lies in the range.
 func (r Run) Without(in store.Range) Run {
 	if in.Min > in.Max {

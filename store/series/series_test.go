@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -243,15 +244,15 @@ func TestExemplarsAreBounded(t *testing.T) {
 		}
 	}
 	text := func(e *series.Exemplars) string {
-		out := ""
+		var out strings.Builder
 		for _, r := range e.Select(store.AllTime(), []store.Selection{{}}) {
-			out += r.SeriesLabels.Get("__name__")
+			out.WriteString(r.SeriesLabels.Get("__name__"))
 			for _, x := range r.Exemplars {
-				out += fmt.Sprint(" ", x.Ts)
+				fmt.Fprint(&out, " ", x.Ts)
 			}
-			out += ";"
+			out.WriteByte(';')
 		}
-		return out
+		return out.String()
 	}
 	add(e, "b", 9)
 	add(e, "a", 1)

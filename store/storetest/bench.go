@@ -22,6 +22,7 @@ const (
 // Benchmark measures the headline figures of a store: samples appended to known series, new series, and the reads of a
 // dashboard.
 func Benchmark(b *testing.B, open Opener) {
+	b.Helper()
 	b.Run("append known series", func(b *testing.B) {
 		p := newProbe(b, open(b))
 		batch := metric.NewBatch(Hasher())
@@ -80,6 +81,7 @@ func Benchmark(b *testing.B, open Opener) {
 }
 
 func perSample(b *testing.B, samples int64) {
+	b.Helper()
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(samples), "ns/sample")
 	b.ReportMetric(float64(samples)/b.Elapsed().Seconds(), "samples/s")
 }

@@ -150,12 +150,13 @@ func batchCases() []contractCase {
 		}},
 		{"long values and many labels are kept", func(p *probe) {
 			long := strings.Repeat("abcdefgh", 2000)
-			text := `m{v="` + long + `"`
+			pairs := []string{`v="` + long + `"`}
 			for i := range 100 {
-				text += fmt.Sprintf(`,l%03d="%d"`, i, i)
+				pairs = append(pairs, fmt.Sprintf(`l%03d="%d"`, i, i))
 			}
-			p.append(text + `} 0:1`)
-			p.selects("", fmt.Sprintf(`m{v="%s",l077="77"}`, long), sortedLine(text+`} 0:1`))
+			text := "m{" + strings.Join(pairs, ",") + "} 0:1"
+			p.append(text)
+			p.selects("", fmt.Sprintf(`m{v="%s",l077="77"}`, long), sortedLine(text))
 		}},
 		{"times reach over partitions and before the epoch", func(p *probe) {
 			p.append(`a -30d:1 -1d:2 -1:3 0:4 86399999:5 1d:6 19000d:7`)

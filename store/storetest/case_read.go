@@ -164,6 +164,12 @@ func readerCases() []contractCase {
 				p.tb.Errorf("read %q", got)
 			}
 		}},
+	}
+}
+
+// contextCases are about reads that are given up.
+func contextCases() []contractCase {
+	return []contractCase{
 		{"a context that is done stops reads", cancelledReads},
 		{"a context that ends stops a read under way", func(p *probe) {
 			var lines []string

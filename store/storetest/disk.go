@@ -28,6 +28,7 @@ type Reopener interface {
 // OnDisk makes an Opener of a Disk. Its stores are Reopeners.
 func OnDisk(d Disk) Opener {
 	return func(tb testing.TB) store.Store {
+		tb.Helper()
 		s := &diskStore{tb: tb, disk: d, dir: tb.TempDir()}
 		s.Store = d.Open(tb, s.dir)
 		tb.Cleanup(func() { closeAtEnd(tb, s) })
@@ -51,6 +52,7 @@ func (s *diskStore) Reopen() error {
 }
 
 func closeAtEnd(tb testing.TB, st store.Store) {
+	tb.Helper()
 	if err := st.Close(); err != nil && !errors.Is(err, store.ErrClosed) {
 		tb.Errorf("close: %v", err)
 	}
@@ -102,6 +104,7 @@ type diskCase struct {
 func diskCases() []diskCase {
 	return []diskCase{
 		{"an empty store is empty", func(p *probe, again func() *probe) {
+			p.selects("", "{}")
 			p = again()
 			p.selects("", "{}")
 			p.append(`a 0:1`)
@@ -220,12 +223,12 @@ func moreDiskCases() []diskCase {
 			again().selects("", "{}", want...)
 		}},
 		{"the store can be opened many times", func(p *probe, again func() *probe) {
-			want := "a"
+			words := []string{"a"}
 			for i := range 8 {
-				p.append(fmt.Sprintf("a %d:%d", i, i))
-				want += fmt.Sprintf(" %s:%d", formatTime(int64(i)), i)
+				words = append(words, fmt.Sprintf("%s:%d", formatTime(int64(i)), i))
+				p.append("a " + words[i+1])
 				p = again()
-				p.selects("", "{}", want)
+				p.selects("", "{}", strings.Join(words, " "))
 				if i%3 == 2 {
 					p.fatal(p.st.Flush(p.ctx()), "flush")
 				}

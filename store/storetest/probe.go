@@ -3,7 +3,6 @@ package storetest
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -25,7 +24,10 @@ type probe struct {
 	id tenancy.ID
 }
 
-func newProbe(tb testing.TB, st store.Store) *probe { return &probe{tb, st, "acme"} }
+func newProbe(tb testing.TB, st store.Store) *probe {
+	tb.Helper()
+	return &probe{tb, st, "acme"}
+}
 
 // as returns a probe of another tenant of the same store.
 func (p *probe) as(id tenancy.ID) *probe { return &probe{p.tb, p.st, id} }
@@ -293,27 +295,27 @@ func (p *probe) delete(in, selector string) {
 // exemplars compares the exemplars of the series that match any of the selectors, a line each series.
 func (p *probe) exemplars(in string, selectors []string, want ...string) {
 	p.tb.Helper()
-	var any []store.Selection
+	var anyOf []store.Selection
 	for _, s := range selectors {
-		any = append(any, p.selection(s))
+		anyOf = append(anyOf, p.selection(s))
 	}
-	got, err := dumpExemplars(p.ctx(), p.tenant(), p.rangeOf(in), any)
+	got, err := dumpExemplars(p.ctx(), p.tenant(), p.rangeOf(in), anyOf)
 	p.fatal(err, "exemplars")
 	p.same(got, want, "exemplars of %s in %q", selectors, in)
 }
 
-func dumpExemplars(ctx context.Context, t store.Tenant, r store.Range, any []store.Selection) ([]string, error) {
-	results, err := t.Exemplars(ctx, r, any)
+func dumpExemplars(ctx context.Context, t store.Tenant, r store.Range, anyOf []store.Selection) ([]string, error) {
+	results, err := t.Exemplars(ctx, r, anyOf)
 	if err != nil {
 		return nil, err
 	}
 	var out []string
 	for _, res := range results {
-		text := formatLabels(res.SeriesLabels) + " #"
+		words := []string{formatLabels(res.SeriesLabels), "#"}
 		for _, x := range res.Exemplars {
-			text += fmt.Sprintf(" %s:%s%s", formatTime(x.Ts), formatFloat(x.Value), formatLabels(x.Labels))
+			words = append(words, formatTime(x.Ts)+":"+formatFloat(x.Value)+formatLabels(x.Labels))
 		}
-		out = append(out, text)
+		out = append(out, strings.Join(words, " "))
 	}
 	return out, nil
 }
@@ -323,11 +325,11 @@ func dumpAggregate(q store.Aggregation, res store.AggregateResult) []string {
 	var out []string
 	for _, g := range res.Groups {
 		for i, f := range q.Funcs {
-			text := formatLabels(g.By) + " " + f.String()
+			words := []string{formatLabels(g.By), f.String()}
 			for _, s := range g.Values[i] {
-				text += fmt.Sprintf(" %s:%s", formatTime(s.Timestamp), formatFloat(s.Value))
+				words = append(words, formatTime(s.Timestamp)+":"+formatFloat(s.Value))
 			}
-			out = append(out, text)
+			out = append(out, strings.Join(words, " "))
 		}
 	}
 	if res.Truncated {
@@ -338,14 +340,11 @@ func dumpAggregate(q store.Aggregation, res store.AggregateResult) []string {
 
 // ranks writes a ranking on one line.
 func ranks(name string, list []store.Rank) string {
-	parts := slices.Collect(func(yield func(string) bool) {
-		for _, r := range list {
-			if !yield(fmt.Sprintf("%q:%d", r.Key, r.Count)) {
-				return
-			}
-		}
-	})
-	return strings.TrimSpace(name + " " + strings.Join(parts, " "))
+	words := []string{name}
+	for _, r := range list {
+		words = append(words, fmt.Sprintf("%q:%d", r.Key, r.Count))
+	}
+	return strings.Join(words, " ")
 }
 
 func dumpCardinality(c store.Cardinality) []string {

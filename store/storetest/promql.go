@@ -21,7 +21,10 @@ import (
 func RunPromQL(t *testing.T, open Opener) {
 	t.Helper()
 	engine := promqltest.NewTestEngine(t, false, 0, promqltest.DefaultMaxSamplesPerQuery)
-	promqltest.RunBuiltinTestsWithStorage(t, engine, func(tb testing.TB) storage.Storage { return Bridge(open(tb), "promql") })
+	promqltest.RunBuiltinTestsWithStorage(t, engine, func(tb testing.TB) storage.Storage {
+		tb.Helper()
+		return Bridge(open(tb), "promql")
+	})
 }
 
 // Bridge makes a tenant of st look like Prometheus's own storage, for tests that want one. Its Close closes st.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -21,14 +22,31 @@ import (
 
 // RunAgainst does the same random operations on two stores and compares their answers to the bit; want is the oracle,
 // usually store/memory. If got is a Reopener, it is also closed and opened again. A sequence that fails is shrunk and
-// printed. The flags -rapid.checks, -rapid.steps and -rapid.seed say how much is tried.
+// printed. The flags -rapid.checks, -rapid.steps and -rapid.seed say how much is tried, and LUMINATE_RANDOM_TIME, a
+// duration such as 10m, for how long at most; without it one minute.
 func RunAgainst(t *testing.T, want, got Opener) {
 	t.Helper()
-	stores := &pair{want: want(t), got: got(t), ever: memory.New(memory.Options{})}
-	n := 0
+	most := time.Minute
+	if text := os.Getenv("LUMINATE_RANDOM_TIME"); text != "" {
+		var err error
+		if most, err = time.ParseDuration(text); err != nil {
+			t.Fatalf("LUMINATE_RANDOM_TIME: %v", err)
+		}
+	}
+	enough, cancel := context.WithTimeout(t.Context(), most)
+	defer cancel()
+	failed := false
 	rapid.Check(t, func(rt *rapid.T) {
-		n++ // A tenant of its own is as good as a store of its own, and cheaper.
-		d := &duel{pair: stores, ctx: t.Context(), rt: rt, id: tenancy.ID(fmt.Sprintf("t%d", n))}
+		if enough.Err() != nil && !failed {
+			return // A failure is shrunk after the time as well.
+		}
+		passed := false
+		defer func() { failed = failed || !passed }()
+		tb := &scope{TB: t}
+		defer tb.end()
+		d := &duel{
+			want: want(tb), got: got(tb), ever: memory.New(memory.Options{}), ctx: t.Context(), rt: rt, id: "acme",
+		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"append":      d.append,
 			"append more": d.append,
@@ -45,15 +63,44 @@ func RunAgainst(t *testing.T, want, got Opener) {
 			"metadata":    d.compareMetadata,
 		})
 		d.everything()
+		passed = true
 	})
 }
 
-// pair is two stores, and a third that remembers what a store may still list: without what was deleted in part of a day.
-type pair struct{ want, got, ever store.Store }
+// scope is a test that ends before its time: what was opened for one sequence is closed after it, so that a failing
+// sequence fails alone, and can be shrunk.
+type scope struct {
+	testing.TB
+	atEnd []func()
+}
 
-// duel is one sequence of operations.
+func (s *scope) Cleanup(f func()) { s.atEnd = append(s.atEnd, f) }
+
+func (s *scope) TempDir() string {
+	s.Helper()
+	dir, err := os.MkdirTemp("", "storetest")
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			s.Errorf("remove of a directory: %v", err)
+		}
+	})
+	return dir
+}
+
+func (s *scope) end() {
+	for _, f := range slices.Backward(s.atEnd) {
+		f()
+	}
+}
+
+// duel is one sequence of operations on two stores, and on a third that remembers what a store may still list: it lacks
+// only what was deleted of whole days.
 type duel struct {
-	*pair
+	want, got, ever store.Store
+
 	ctx context.Context
 	rt  *rapid.T
 	id  tenancy.ID
@@ -229,7 +276,8 @@ func (d *duel) compact(*rapid.T) {
 }
 
 func (d *duel) reopen(t *rapid.T) {
-	if r, ok := d.got.(Reopener); ok {
+	r, ok := d.got.(Reopener)
+	if ok && rapid.IntRange(0, 2).Draw(t, "really") == 0 { // It is slow.
 		if err := r.Reopen(); err != nil {
 			t.Fatalf("reopen: %v", err)
 		}
@@ -348,8 +396,8 @@ func (d *duel) compareAggregate(t *rapid.T) {
 }
 
 func (d *duel) compareExemplars(t *rapid.T) {
-	r, any := drawRange(t), []store.Selection{d.selection(t), d.selection(t)}
-	d.both("exemplars", func(tenant store.Tenant) ([]string, error) { return dumpExemplars(d.ctx, tenant, r, any) })
+	r, anyOf := drawRange(t), []store.Selection{d.selection(t), d.selection(t)}
+	d.both("exemplars", func(tenant store.Tenant) ([]string, error) { return dumpExemplars(d.ctx, tenant, r, anyOf) })
 }
 
 func (d *duel) compareMetadata(*rapid.T) {

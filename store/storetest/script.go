@@ -48,7 +48,7 @@ func RunScripts(t *testing.T, open Opener) {
 				return
 			}
 			_, here, _, _ := runtime.Caller(0)
-			if err := os.WriteFile(filepath.Join(filepath.Dir(here), "testdata", e.Name()), []byte(got), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(filepath.Dir(here), "testdata", e.Name()), []byte(got), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -57,6 +57,7 @@ func RunScripts(t *testing.T, open Opener) {
 
 // runScript returns the script with the output of the store in place of what is expected.
 func runScript(tb testing.TB, st store.Store, text string) string {
+	tb.Helper()
 	var out strings.Builder
 	rest := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	next := func() (string, bool) {
@@ -103,6 +104,7 @@ type command struct {
 }
 
 func newCommand(tb testing.TB, st store.Store, head string) *command {
+	tb.Helper()
 	words := strings.Fields(head)
 	c := &command{probe: newProbe(tb, st), name: words[0], args: map[string]string{}}
 	for _, w := range words[1:] {
@@ -264,11 +266,11 @@ func (c *command) runAggregate() ([]string, error) {
 }
 
 func (c *command) runExemplars() ([]string, error) {
-	var any []store.Selection
+	var anyOf []store.Selection
 	for _, in := range c.input {
-		any = append(any, c.selection(in))
+		anyOf = append(anyOf, c.selection(in))
 	}
-	return dumpExemplars(c.ctx(), c.tenant(), c.in(), any)
+	return dumpExemplars(c.ctx(), c.tenant(), c.in(), anyOf)
 }
 
 func (c *command) runCardinality() ([]string, error) {

@@ -27,7 +27,7 @@ func Run(t *testing.T, open Opener) {
 		cases []contractCase
 	}{
 		{"append", slices.Concat(appendCases(), valueCases(), batchCases())},
-		{"read", slices.Concat(readCases(), flushCases(), readerCases())},
+		{"read", slices.Concat(readCases(), flushCases(), readerCases(), contextCases())},
 		{"match", matchCases()},
 		{"names", nameCases()},
 		{"chunks", chunkCases()},

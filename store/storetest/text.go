@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -49,8 +50,8 @@ func (s *scanner) take(prefix string) bool {
 }
 
 // until removes what stands before the first of the bytes.
-func (s *scanner) until(any string) string {
-	i := strings.IndexAny(s.rest, any)
+func (s *scanner) until(ends string) string {
+	i := strings.IndexAny(s.rest, ends)
 	if i < 0 {
 		i = len(s.rest)
 	}
@@ -60,9 +61,9 @@ func (s *scanner) until(any string) string {
 }
 
 // quoted removes a quoted string, or what stands before the first of the bytes if there is no quote.
-func (s *scanner) quoted(any string) (string, error) {
+func (s *scanner) quoted(ends string) (string, error) {
 	if !strings.HasPrefix(s.rest, `"`) {
-		return s.until(any), nil
+		return s.until(ends), nil
 	}
 	q, err := strconv.QuotedPrefix(s.rest)
 	if err != nil {
@@ -84,7 +85,7 @@ func (s *scanner) pairs(f func(name, op, value string) error) error {
 	}
 	for !s.take("}") {
 		if s.rest == "" {
-			return fmt.Errorf("a } is missing")
+			return errors.New("a } is missing")
 		}
 		s.take(",")
 		s.space()
@@ -257,7 +258,7 @@ func parseRange(text string) (store.Range, error) {
 	}
 	from, to, ok := strings.Cut(text, "..")
 	if !ok {
-		return store.Range{}, fmt.Errorf("range %q has no ..", text)
+		return store.Range{}, fmt.Errorf("range %q lacks the two dots", text)
 	}
 	lo, err := parseTime(from)
 	if err != nil {
@@ -390,7 +391,7 @@ func toInt(f *histogram.FloatHistogram) *histogram.Histogram {
 
 func parseHistogram(text string) (*histogram.FloatHistogram, error) {
 	h := new(histogram.FloatHistogram)
-	for _, part := range strings.Fields(text) {
+	for part := range strings.FieldsSeq(text) {
 		name, v, _ := strings.Cut(part, "=")
 		var err error
 		switch name {
@@ -419,7 +420,7 @@ func parseHistogram(text string) (*histogram.FloatHistogram, error) {
 		case "cv":
 			h.CustomValues, err = parseFloats(v)
 		default:
-			err = fmt.Errorf("unknown field")
+			err = errors.New("unknown field")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("histogram field %q: %w", part, err)
@@ -437,7 +438,7 @@ func parseHint(text string) (histogram.CounterResetHint, error) {
 	case "none":
 		return histogram.NotCounterReset, nil
 	default:
-		return 0, fmt.Errorf("unknown hint")
+		return 0, errors.New("unknown hint")
 	}
 }
 

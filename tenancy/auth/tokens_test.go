@@ -284,3 +284,28 @@ func TestMint(t *testing.T) {
 	f("no scope", func(c *auth.Claims) { c.Scopes = 0 })
 	f("the limit is 8192", func(c *auth.Claims) { c.Subject = strings.Repeat("x", 8192) })
 }
+
+// FuzzVerify feeds the verifier what strangers may send: nothing that was not signed here may get through.
+func FuzzVerify(f *testing.F) {
+	tokens, err := auth.NewTokens(options())
+	if err != nil {
+		f.Fatal(err)
+	}
+	valid, err := tokens.Mint(auth.Claims{Tenant: "a", Scopes: tenancy.Read, Expires: now.Add(time.Hour)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	parts := strings.Split(valid, ".")
+	for _, seed := range []string{"", ".", "..", "...", valid, valid + ".", parts[0] + "." + parts[1] + ".", "." + parts[1] + "." + parts[2], "e30.e30.", "\x00.\xff.é"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		c, err := tokens.Verify(token)
+		if (err == nil) != (token == valid) {
+			t.Errorf("%q: %+v, %v", token, c, err)
+		}
+		if err != nil && (c.Tenant != "" || c.Scopes != 0 || len(c.Tenants) > 0) {
+			t.Errorf("%q: refused, and yet %+v", token, c)
+		}
+	})
+}

@@ -36,7 +36,7 @@ type entry struct {
 func newLedger(tenant string) *ledger {
 	return &ledger{
 		tenant: tenant,
-		base:   time.Now().Add(-time.Hour).UnixMilli(),
+		base:   time.Now().Add(-3 * 24 * time.Hour).UnixMilli(),
 		sent:   map[string]map[int64]entry{},
 	}
 }
@@ -72,9 +72,9 @@ func (l *ledger) verify(t *testing.T, base string) {
 	c := newClient(t, base, l.tenant)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := time.UnixMilli(l.base).Add(2 * time.Hour)
+	at := time.UnixMilli(l.base).Add(4 * 24 * time.Hour)
 	got := map[string]map[int64]float64{}
-	reply := must(t)(c.Query(t.Context(), `{__name__=~".+"}[3h]`, at))
+	reply := must(t)(c.Query(t.Context(), `{__name__=~".+"}[5d]`, at))
 	streams, err := reply.Streams()
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +83,9 @@ func (l *ledger) verify(t *testing.T, base string) {
 		key := labels.FromMap(s.Metric).String()
 		got[key] = map[int64]float64{}
 		for _, p := range s.Values {
+			if _, twice := got[key][p.T]; twice {
+				t.Fatalf("tenant %s: %s has two samples at %d", l.tenant, key, p.T)
+			}
 			got[key][p.T] = p.V
 			if e, ok := l.sent[key][p.T]; !ok || e.value != p.V {
 				t.Fatalf("tenant %s: invented: %s has %v at %d; sent was %+v (%v)", l.tenant, key, p.V, p.T, e, ok)
@@ -147,8 +150,9 @@ func (w *writer) batch() []client.Series {
 		if i == 3 {
 			number += int(w.sequence / 100) // A new series every 25 batches.
 		}
-		// Steps of 10 ms; every fifth batch comes later than the 20 after it, so it is out of order.
-		ts := w.ledger.base + 10*w.sequence
+		// Steps of 10 ms, some writers a day later; every fifth batch comes later than the 20 after it, so it is out of
+		// order.
+		ts := w.ledger.base + int64(w.number%3)*24*time.Hour.Milliseconds() + 10*w.sequence
 		if w.sequence/4%5 == 4 {
 			ts -= 1005
 		}

@@ -73,8 +73,9 @@ func cleanUp(t *testing.T, p *process.Process, err error) *process.Process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		stopped := p.Asked() // What a test has ended itself has nothing to say.
 		_ = p.Kill()
-		if t.Failed() {
+		if t.Failed() && !stopped {
 			t.Logf("output of %s, its last part:\n%s", p.URL(), tail(p.Output(), 4000))
 		}
 	})

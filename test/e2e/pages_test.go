@@ -17,8 +17,8 @@ import (
 )
 
 // The pages whose commands are run follow these rules. A block ```sh is run by bash in the root of the project, and has
-// to succeed. A block ```text or ```json right after it is what it prints: `...` stands for anything, `<a word>` for one
-// word; in JSON white space does not count. The block with the line `make run` is started in the background and goes on
+// to succeed. A block ```text or ```json right after it is what it prints: `...` stands for anything, on a line of its own
+// for any lines or none, `<a word>` for one word; in JSON white space does not count. The block with the line `make run` is started in the background and goes on
 // until the next one, or the end of the page. `make test` is not run, because it is what runs this. On the pages the
 // server listens on localhost:8080; here it takes another port. A block ```yaml that holds a remote_write or scrape_configs
 // section is checked by promtool.
@@ -60,6 +60,7 @@ func (b block) has(command string) bool {
 }
 
 var (
+	lines    = regexp.MustCompile(`(?m)^\\\.\\\.\\\.\n`)
 	anything = regexp.MustCompile(`\\\.\\\.\\\.`)
 	word     = regexp.MustCompile(`<[a-z][a-z ]*>`)
 	space    = regexp.MustCompile(`\s+`)
@@ -67,11 +68,12 @@ var (
 
 // matches reports whether the output is what the block says.
 func (b block) matches(output string) bool {
-	want, got := strings.TrimSpace(b.text), strings.TrimSpace(output)
+	want, got := strings.TrimSpace(b.text)+"\n", strings.TrimSpace(output)+"\n"
 	if b.language == "json" {
 		want, got = space.ReplaceAllString(want, ""), space.ReplaceAllString(got, "")
 	}
-	pattern := anything.ReplaceAllString(regexp.QuoteMeta(want), `(?s:.*?)`)
+	pattern := lines.ReplaceAllString(regexp.QuoteMeta(want), `(?:.*\n)*?`)
+	pattern = anything.ReplaceAllString(pattern, `(?s:.*?)`)
 	pattern = word.ReplaceAllString(pattern, `[^\s"]+?`)
 	return regexp.MustCompile(`^` + pattern + `$`).MatchString(got)
 }
@@ -81,7 +83,8 @@ type pageReader struct {
 	t      *testing.T
 	root   string
 	server *exec.Cmd // The server that `make run` started, or nil.
-	output string    // File that it prints to.
+	ended  chan struct{}
+	output string // File that it prints to.
 	addr   string
 }
 
@@ -164,6 +167,9 @@ func (r *pageReader) command(b block) *exec.Cmd {
 	cmd := exec.CommandContext(r.t.Context(), "bash", "-euo", "pipefail", "-c", text)
 	cmd.Dir = r.root
 	cmd.Env = r.environment()
+	if p, err := process.Prometheus(); err == nil && b.has("make demo") {
+		cmd.Env = append(cmd.Env, "LUMINATE_TOOLS_DIR="+filepath.Dir(p))
+	}
 	return cmd
 }
 
@@ -175,9 +181,6 @@ func (r *pageReader) environment() []string {
 		if !strings.HasPrefix(name, "LUMINATE_") && !strings.HasPrefix(name, "MAKE") && name != "MFLAGS" {
 			env = append(env, v)
 		}
-	}
-	if p, err := process.Prometheus(); err == nil {
-		env = append(env, "LUMINATE_TOOLS_DIR="+filepath.Dir(p))
 	}
 	return env
 }
@@ -209,12 +212,21 @@ func (r *pageReader) start(b block) {
 	if err := cmd.Start(); err != nil {
 		r.t.Fatal(err)
 	}
-	r.server = cmd
+	r.server, r.ended = cmd, make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // How it ended stands in its output.
+		close(r.ended)
+	}()
 	address := regexp.MustCompile(`(?:127\.0\.0\.1|localhost):[1-9][0-9]*`)
 	eventually(r.t, 3*time.Minute, func(ctx context.Context) error {
 		out, err := os.ReadFile(r.output)
 		if err != nil {
 			return err
+		}
+		select {
+		case <-r.ended:
+			r.t.Fatalf("line %d: make run has ended:\n%s", b.line, out)
+		default:
 		}
 		if r.addr = address.FindString(string(out)); r.addr == "" {
 			return fmt.Errorf("line %d: no address in the output:\n%s", b.line, out)
@@ -241,13 +253,13 @@ func (r *pageReader) waitFor(b block, want *block) {
 	})
 }
 
-// stop ends the server as Ctrl-C does.
+// stop ends the server as Ctrl-C does: the whole process group gets the signal.
 func (r *pageReader) stop() {
 	if r.server == nil {
 		return
 	}
 	_ = syscall.Kill(-r.server.Process.Pid, syscall.SIGINT)
-	_ = r.server.Wait()
+	<-r.ended
 	r.server = nil
 }
 
@@ -288,6 +300,9 @@ func TestBlockMatches(t *testing.T) {
 		{"text", "a\nb\n", "a\nc\n", false},
 		{"text", "a ... d\n", "a b c d", true},
 		{"text", "...\nd\n", "a\nb\nd", true},
+		{"text", "...\nd\n...\n", "d", true},
+		{"text", "a\n...\nd\n", "a\nd", true},
+		{"text", "a\n...\nd\n", "a\nbd", false},
 		{"text", "took <time>.\n", "took 17ms.", true},
 		{"text", "took <time>.\n", "took a while.", false},
 		{"json", "{\"a\": [1,\n2]}\n", `{"a":[1,2]}`, true},

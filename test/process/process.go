@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -25,7 +26,7 @@ type Spec struct {
 	Env  []string // Added to the environment, from which all LUMINATE_ variables are taken out first.
 	Dir  string
 
-	Address func(line string) (string, bool) // Finds the address host:port in a line of output.
+	Address func(line string) (string, bool) // Finds the address host:port in a line of output; nil if nobody needs it.
 	Ready   string                           // Path that answers 200 once the program is ready; "" if it need not be asked.
 }
 
@@ -33,8 +34,8 @@ type Spec struct {
 type Process struct {
 	cmd    *exec.Cmd
 	output *output
+	asked  atomic.Bool   // Whether Stop or Kill was called.
 	done   chan struct{} // Closed when the program has ended.
-	err    error         // What Wait returned; valid once done is closed.
 }
 
 // startTimeout is how long a program may take until it is ready.
@@ -73,7 +74,7 @@ func launch(s Spec) (*Process, error) {
 	p := &Process{cmd: cmd, output: newOutput(s.Address), done: make(chan struct{})}
 	go func() {
 		p.output.readFrom(pipe)
-		p.err = cmd.Wait()
+		_ = cmd.Wait() // The exit code stands in the process state.
 		close(p.done)
 	}()
 	return p, nil
@@ -149,8 +150,12 @@ func (p *Process) Output() string { return p.output.text() }
 // Done is closed when the program has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// Asked reports whether Stop or Kill was called.
+func (p *Process) Asked() bool { return p.asked.Load() }
+
 // Kill ends the program at once, as kill -9 does, and waits until it is gone.
 func (p *Process) Kill() error {
+	p.asked.Store(true)
 	err := p.cmd.Process.Kill()
 	<-p.done
 	if errors.Is(err, os.ErrProcessDone) {
@@ -162,6 +167,7 @@ func (p *Process) Kill() error {
 // Stop asks the program to end and returns its exit code. A program that has not ended within the timeout is killed,
 // which is an error.
 func (p *Process) Stop(timeout time.Duration) (int, error) {
+	p.asked.Store(true)
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return -1, fmt.Errorf("process: stop: %w", err)
 	}

@@ -80,7 +80,12 @@ func Build(ctx context.Context, dir string) (string, error) {
 
 // StartLuminate runs the server on a free port with its data below dir. The settings are variables NAME=value.
 func StartLuminate(ctx context.Context, bin, dir string, settings ...string) (*Process, error) {
-	return Start(ctx, Spec{
+	return Start(ctx, Luminate(bin, dir, settings...))
+}
+
+// Luminate says how to run the server on a free port with its data below dir. The settings are variables NAME=value.
+func Luminate(bin, dir string, settings ...string) Spec {
+	return Spec{
 		Path: bin,
 		Dir:  dir,
 		Args: []string{"server"},
@@ -94,7 +99,7 @@ func StartLuminate(ctx context.Context, bin, dir string, settings ...string) (*P
 			return addr, addr != ""
 		},
 		Ready: "/-/ready",
-	})
+	}
 }
 
 // StartPrometheus runs a real Prometheus on a free port with its files below dir.

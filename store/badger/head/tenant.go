@@ -24,10 +24,11 @@ type Tenant struct {
 	postings map[string]map[string][]uint32 // By label name and value: indices into list, ascending.
 }
 
-// A Found is a series with those of its samples that were asked for.
+// A Found is a series with those of its samples that were asked for, and the one before.
 type Found struct {
 	Labels labels.Labels
 	Run    series.Run // In time order; shared, not to be changed.
+	Inside bool       // Whether a sample lies in the range, not only before it.
 }
 
 // ID is the tenant.
@@ -79,7 +80,7 @@ func (t *Tenant) Delete(r store.Range, sel store.Selection) {
 	}
 }
 
-// Select returns the series that match sel and have samples in r, in no order.
+// Select returns the series that match sel and have samples in r or before it, in no order.
 func (t *Tenant) Select(ctx context.Context, r store.Range, sel store.Selection) ([]Found, error) {
 	if t == nil {
 		return nil, ctx.Err()
@@ -92,8 +93,8 @@ func (t *Tenant) Select(ctx context.Context, r store.Range, sel store.Selection)
 		if !sel.Matches(l.labels) {
 			continue
 		}
-		if run := l.entry.snapshot().Between(r); len(run) > 0 {
-			out = append(out, Found{l.labels, run})
+		if run := l.entry.snapshot().Around(r); len(run) > 0 {
+			out = append(out, Found{l.labels, run, run[len(run)-1].Timestamp >= r.Min})
 		}
 	}
 	return out, ctx.Err()

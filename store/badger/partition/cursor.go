@@ -23,8 +23,8 @@ func (r *Reader) NewCursor() *Cursor {
 // Close releases the cursor.
 func (c *Cursor) Close() { c.it.Close() }
 
-// Load returns the samples of s that lie in the range and no mask hides. A chunk that is missing or damaged is an error
-// that wraps store.ErrCorrupt.
+// Load returns the samples of s that lie in the range and no mask hides, and the one before the range; there may be more
+// before it. A chunk that is missing or damaged is an error that wraps store.ErrCorrupt.
 func (c *Cursor) Load(s *Series, in store.Range, masks []Mask) (series.Run, error) {
 	prefix := seriesKey(kindData, c.r.tenant, s.ID)
 	first := append(prefix[:len(prefix):len(prefix)], dataChunk)
@@ -45,13 +45,12 @@ func (c *Cursor) Load(s *Series, in store.Range, masks []Mask) (series.Run, erro
 		if err != nil {
 			return nil, c.r.corrupt("series %s: chunk of flush %d: %v", s.Labels, sequence, err)
 		}
-		run = run.Between(in)
 		for _, m := range masks {
 			if sequence <= m.Sequence && len(run.Between(m.Range)) > 0 {
 				run = run.Without(m.Range)
 			}
 		}
-		out = Join(out, run)
+		out = Join(out, run.Around(in))
 	}
 	if chunks < s.census.chunks {
 		return nil, c.r.corrupt("series %s: %d chunks are there, %d were written", s.Labels, chunks, s.census.chunks)

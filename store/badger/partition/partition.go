@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"syscall"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -36,6 +37,9 @@ func Open(opts Options) (*Partition, error) {
 	}
 	db, err := badgerdb.Open(badgerOptions(opts.Dir, logger))
 	if err != nil {
+		if errno := syscall.Errno(0); !errors.As(err, &errno) {
+			err = fmt.Errorf("%w: %w", store.ErrCorrupt, err) // Not the system's refusal, so the content's.
+		}
 		return nil, fmt.Errorf("partition: open %s: %w", opts.Dir, err)
 	}
 	p := &Partition{opts.Dir, db}

@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	cutBytes   = 1 << 20 // The size at which a batch goes on in another record.
-	cutSamples = 1 << 16 // The floats of a series after which it goes on in another entry.
+	cutBytes      = 1 << 20 // The size at which a batch goes on in another record.
+	cutSamples    = 1 << 16 // The floats of a series after which it goes on in another entry.
+	cutHistograms = 8       // The same for histograms, which may be large.
 )
 
 // A Group is the records that become durable together. It is filled by one goroutine.
@@ -113,6 +114,11 @@ func (g *Group) Series(ref uint64, labels []byte, b *metric.Batch, s *metric.Ser
 		first := metric.Series{Samples: metric.Span{Start: rest.Samples.Start, End: rest.Samples.Start + cutSamples}}
 		g.entry(ref, labels, b, &first)
 		labels, rest.Samples.Start = nil, first.Samples.End
+	}
+	for rest.Histograms.Len() > cutHistograms {
+		first := metric.Series{Samples: rest.Samples, Histograms: metric.Span{Start: rest.Histograms.Start, End: rest.Histograms.Start + cutHistograms}}
+		g.entry(ref, labels, b, &first)
+		labels, rest.Samples, rest.Histograms.Start = nil, metric.Span{}, first.Histograms.End
 	}
 	g.entry(ref, labels, b, &rest)
 }

@@ -20,6 +20,9 @@ const (
 
 	// DefaultSegmentBytes is the size at which a segment is full.
 	DefaultSegmentBytes = 64 << 20
+
+	// LeastSegmentBytes is a size of segments into which each record of a write fits.
+	LeastSegmentBytes = 16 << 20
 )
 
 // ErrFailed reports that a write or sync failed before: what the log holds on disk is not known any more, and it takes

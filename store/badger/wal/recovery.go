@@ -46,6 +46,9 @@ func (r *recovery) run() error {
 	if err != nil {
 		return err
 	}
+	if names, err = r.closeGaps(names); err != nil {
+		return err
+	}
 	last := -1 // The last segment that holds anything: only there a torn record is nobody's loss.
 	for i, name := range names {
 		info, err := os.Stat(filepath.Join(r.opts.Dir, name))
@@ -84,6 +87,28 @@ func segmentNames(dir string) ([]string, error) {
 	return names, nil
 }
 
+// closeGaps renames segments so that their numbers have no gap, which wlog would not open. What is missing shows in the
+// numbers of records.
+func (r *recovery) closeGaps(names []string) ([]string, error) {
+	changed := false
+	for i := 1; i < len(names); i++ {
+		before, _ := strconv.Atoi(names[i-1])
+		want := filepath.Base(wlog.SegmentName(r.opts.Dir, before+1))
+		if names[i] == want {
+			continue
+		}
+		r.opts.Logger.Error("A segment of the write-ahead log is missing", "segment", want, "next", names[i])
+		if err := os.Rename(filepath.Join(r.opts.Dir, names[i]), filepath.Join(r.opts.Dir, want)); err != nil {
+			return nil, err
+		}
+		names[i], changed = want, true
+	}
+	if !changed {
+		return names, nil
+	}
+	return names, syncDir(r.opts.Dir)
+}
+
 func (r *recovery) segment(name string, last bool) error {
 	data, err := os.ReadFile(filepath.Join(r.opts.Dir, name))
 	if err != nil {
@@ -91,7 +116,7 @@ func (r *recovery) segment(name string, last bool) error {
 	}
 	reader := wlog.NewReader(bytes.NewReader(data))
 	good := int64(0)
-	for reader.Next() {
+	for reader.Next() && len(reader.Record()) > 0 { // An empty one is the start of a torn one before zeros.
 		if err := r.take(name, good, reader.Record()); err != nil {
 			return err
 		}

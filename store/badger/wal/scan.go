@@ -23,7 +23,7 @@ func holdsRecord(data []byte, from int) bool {
 	for {
 		at = skipPadding(data, at)
 		kind, size, ok := part(data, at)
-		if !ok {
+		if !ok || size == 0 {
 			break
 		}
 		at += headerBytes + size

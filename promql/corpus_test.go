@@ -1,0 +1,36 @@
+package promql_test
+
+import (
+	"testing"
+
+	"github.com/prometheus/prometheus/promql/promqltest"
+	"github.com/prometheus/prometheus/storage"
+
+	"github.com/luminate-metrics/luminate/promql"
+	"github.com/luminate-metrics/luminate/store"
+	"github.com/luminate-metrics/luminate/store/memory"
+	"github.com/luminate-metrics/luminate/store/storetest"
+)
+
+// adapted is a store as upstream's storage, which is read through the Queryable.
+type adapted struct {
+	storage.Storage
+	reads *promql.Queryable
+}
+
+func (a adapted) Querier(mint, maxt int64) (storage.Querier, error) {
+	return a.reads.Querier(mint, maxt)
+}
+
+// TestQ27Corpus runs all scripts of upstream through this package's engine and adapter. The conformance suite runs them
+// against each backend; with both, nothing stands between a script and a backend that is not tested.
+func TestQ27Corpus(t *testing.T) {
+	engine := promql.NewEngine(promql.Options{
+		Limits:   promql.Limits{MaxSamples: promqltest.DefaultMaxSamplesPerQuery},
+		Language: promql.Language{DelayedNameRemoval: true, UseStartTimestamps: true},
+	})
+	promqltest.RunBuiltinTestsWithStorage(t, engine, func(testing.TB) storage.Storage {
+		var st store.Store = memory.New(memory.Options{Hasher: storetest.Hasher()})
+		return adapted{storetest.Bridge(st, tenant), promql.NewQueryable(store.Scope(st, tenant))}
+	})
+}

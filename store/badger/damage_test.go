@@ -1,0 +1,169 @@
+package badger_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/luminate-metrics/luminate/store"
+	"github.com/luminate-metrics/luminate/store/badger"
+)
+
+// damagedStore returns a closed store with two partitions, and the directory of the first.
+func damagedStore(t *testing.T) (dir, part string) {
+	t.Helper()
+	dir = t.TempDir()
+	s := openAt(t, dir)
+	for i := range int64(3) {
+		appendTo(t, s, "a", sample{series: "up,i=1", t: i, v: 1}, sample{series: "up,i=2", t: i, v: 1}, sample{series: "up,i=1", t: day, v: 2})
+		if err := s.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closed(t, s)
+	parts, err := filepath.Glob(filepath.Join(dir, "partitions", "0.*"))
+	if err != nil || len(parts) != 1 {
+		t.Fatal(parts, err)
+	}
+	return dir, parts[0]
+}
+
+func rewriteFile(t *testing.T, pattern string, change func([]byte) []byte) {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	if err != nil || len(names) == 0 {
+		t.Fatal(pattern, names, err)
+	}
+	data, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data = change(data); data == nil {
+		err = os.Remove(names[0])
+	} else {
+		err = os.WriteFile(names[0], data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDamage(t *testing.T) {
+	remove := func([]byte) []byte { return nil }
+	cut := func(n int) func([]byte) []byte {
+		return func(b []byte) []byte { return b[:max(len(b)-n, 0)] }
+	}
+	flip := func(at int) func([]byte) []byte {
+		return func(b []byte) []byte {
+			b = slices.Clone(b)
+			b[at] ^= 0x10
+			return b
+		}
+	}
+	cases := []struct {
+		name string
+		do   func(t *testing.T, dir, part string)
+		says string // In the error.
+	}{
+		{"table cut", func(t *testing.T, _, part string) { rewriteFile(t, part+"/*.sst", cut(10)) }, ".sst has"},
+		{"table emptied", func(t *testing.T, _, part string) { rewriteFile(t, part+"/*.sst", cut(1e9)) }, ".sst is missing or empty"},
+		{"table deleted", func(t *testing.T, _, part string) { rewriteFile(t, part+"/*.sst", remove) }, ".sst is missing"},
+		{"table damaged", func(t *testing.T, _, part string) { rewriteFile(t, part+"/*.sst", flip(20)) }, "partition"},
+		{"manifest deleted", func(t *testing.T, _, part string) { rewriteFile(t, part+"/MANIFEST", remove) }, "MANIFEST is missing"},
+		{"manifest cut", func(t *testing.T, _, part string) { rewriteFile(t, part+"/MANIFEST", cut(5)) }, "MANIFEST"},
+		{"manifest cut by a record", func(t *testing.T, _, part string) { rewriteFile(t, part+"/MANIFEST", cut(14)) }, "MANIFEST"},
+		{"manifest damaged", func(t *testing.T, _, part string) { rewriteFile(t, part+"/MANIFEST", flip(20)) }, "MANIFEST"},
+		{"partition deleted", func(t *testing.T, _, part string) {
+			if err := os.RemoveAll(part); err != nil {
+				t.Fatal(err)
+			}
+		}, "directory is missing"},
+		{"partition emptied", func(t *testing.T, _, part string) {
+			if err := errors.Join(os.RemoveAll(part), os.Mkdir(part, 0o750)); err != nil {
+				t.Fatal(err)
+			}
+		}, "MANIFEST is missing"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			dir, part := damagedStore(t)
+			c.do(t, dir, part)
+			s, err := tryOpen(dir)
+			if err == nil {
+				_, err = tryDump(t.Context(), s, "a", everything)
+				closed(t, s)
+			}
+			if !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), filepath.Base(part)) {
+				t.Fatalf("error is %v", err)
+			}
+			reg := prometheus.NewRegistry()
+			s = openAt(t, dir, func(o *badger.Options) { o.AllowLossyRecovery, o.Registerer = true, reg })
+			wantDump(t, s, "a", everything, `{__name__="up", i="1"} 86400000 2 start=0`)
+			if got := testutil.ToFloat64(gauge(t, reg, "luminate_storage_quarantined_partitions_total")); got != 1 {
+				t.Fatalf("%v partitions are in quarantine", got)
+			}
+			closed(t, s)
+			closed(t, openAt(t, dir))
+		})
+	}
+}
+
+func TestDamagedCatalog(t *testing.T) {
+	for name, change := range map[string]func([]byte) []byte{
+		"deleted": func([]byte) []byte { return nil },
+		"emptied": func([]byte) []byte { return []byte{} },
+		"damaged": func(b []byte) []byte { b[60] ^= 1; return b },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, _ := damagedStore(t)
+			s := openAt(t, dir)
+			appendTo(t, s, "a", sample{series: "up,i=3", t: 5, v: 5})
+			want := dump(t, s, "a", everything)
+			closed(t, s)
+			rewriteFile(t, filepath.Join(dir, "CATALOG"), change)
+			if _, err := tryOpen(dir); !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "CATALOG") {
+				t.Fatal(err)
+			}
+			s = openAt(t, dir, func(o *badger.Options) { o.AllowLossyRecovery = true })
+			if got := dump(t, s, "a", everything); got != want {
+				t.Fatalf("got\n%swant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestDamagedLogIsAnnounced(t *testing.T) {
+	dir := t.TempDir()
+	s := openAt(t, dir)
+	for i := range int64(3) {
+		appendTo(t, s, "a", sample{series: "up,i=1", t: i, v: 1})
+	}
+	closed(t, s)
+	rewriteFile(t, filepath.Join(dir, "wal", "00000000"), func(b []byte) []byte { b[10] ^= 1; return b })
+	reg := prometheus.NewRegistry()
+	s = openAt(t, dir, func(o *badger.Options) { o.Registerer = reg })
+	if got := testutil.ToFloat64(gauge(t, reg, "luminate_storage_wal_corruptions_total")); got != 1 {
+		t.Fatalf("%v corruptions are counted", got)
+	}
+	kept, err := filepath.Glob(filepath.Join(dir, "quarantine", "wal-*"))
+	if err != nil || len(kept) != 1 {
+		t.Fatal(kept, err)
+	}
+	appendTo(t, s, "a", sample{series: "up,i=1", t: 9, v: 9})
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, s)
+	reg = prometheus.NewRegistry()
+	s = openAt(t, dir, func(o *badger.Options) { o.Registerer = reg })
+	if got := testutil.ToFloat64(gauge(t, reg, "luminate_storage_wal_corruptions_total")); got != 0 {
+		t.Fatalf("%v corruptions are counted again", got)
+	}
+	wantDump(t, s, "a", store.Range{Min: 9, Max: 9}, `{__name__="up", i="1"} 9 9 start=0`)
+}

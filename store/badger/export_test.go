@@ -1,0 +1,9 @@
+package badger
+
+import "github.com/luminate-metrics/luminate/store/badger/wal"
+
+// SetLog puts faults between a store and its log.
+func (o *Options) SetLog(wrap func(wal.Segments) wal.Segments) { o.wrapLog = wrap }
+
+// SetCrash calls f between the steps of maintenance.
+func (o *Options) SetCrash(f func(at string)) { o.crash = f }

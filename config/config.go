@@ -78,7 +78,7 @@ type Badger struct {
 	MaxHeadSamples    int      `yaml:"max_head_samples" doc:"Number of samples in memory at which they are moved to their long-term form."`
 	MaxHeadAge        Duration `yaml:"max_head_age" doc:"How long samples stay in memory at most."`
 	MaxOpenPartitions int      `yaml:"max_open_partitions" doc:"Partitions that stay open while nobody reads them."`
-	WALSegmentBytes   Bytes    `yaml:"wal_segment_bytes" doc:"Size of the files of the write-ahead log, a multiple of 32KiB."`
+	WALSegmentBytes   Bytes    `yaml:"wal_segment_bytes" doc:"Size of the files of the write-ahead log, a multiple of 32KiB, at least 16MiB."`
 	MinFreeBytes      Bytes    `yaml:"min_free_bytes" doc:"Free space on the disk below which no writes are taken, while reads go on. 0 means that nobody looks."`
 }
 

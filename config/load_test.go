@@ -176,6 +176,10 @@ func TestSecretFiles(t *testing.T) {
 		if got := c.Auth.JWT.Secret.Reveal(); got != want {
 			t.Errorf("secret %q, want %q", got, want)
 		}
+		// What was overridden does not show up as if it held.
+		if want == other && c.Auth.JWT.SecretFile != "" {
+			t.Errorf("secret file %q", c.Auth.JWT.SecretFile)
+		}
 	}
 	f(secret, "", []string{"LUMINATE_AUTH_JWT_SECRET_FILE=" + file}, nil)
 	f(secret, "auth: {jwt: {secret_file: "+file+"}}", nil, nil)

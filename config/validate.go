@@ -194,8 +194,8 @@ func (v *validator) badger(b Badger) {
 	v.positive("storage.badger.max_head_samples", int64(b.MaxHeadSamples))
 	v.positive("storage.badger.max_head_age", int64(b.MaxHeadAge))
 	v.positive("storage.badger.max_open_partitions", int64(b.MaxOpenPartitions))
-	if b.WALSegmentBytes <= 0 || b.WALSegmentBytes%(32<<10) != 0 {
-		v.add("storage.badger.wal_segment_bytes", "is %s: use a multiple of 32KiB", b.WALSegmentBytes)
+	if b.WALSegmentBytes < 16<<20 || b.WALSegmentBytes%(32<<10) != 0 {
+		v.add("storage.badger.wal_segment_bytes", "is %s: use a multiple of 32KiB, at least 16MiB", b.WALSegmentBytes)
 	}
 }
 

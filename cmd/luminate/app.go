@@ -101,8 +101,10 @@ func (m *Main) Run(ctx context.Context) error {
 	m.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("address", ln.Addr().String()), slog.String("version", buildVersion()))
 
 	served := make(chan error, 1)
-	go func() { served <- m.server.Serve(ln) }()
+	var serving sync.WaitGroup
+	serving.Go(func() { served <- m.server.Serve(ln) })
 	err = m.operate(ctx, served)
+	serving.Wait() // It has shut the server down, perhaps before serving had begun.
 	m.log.LogAttrs(ctx, slog.LevelInfo, "stopped")
 	return err
 }

@@ -130,11 +130,13 @@ func TestStopLosesNothing(t *testing.T) {
 		var group sync.WaitGroup
 		for w := range writers {
 			group.Go(func() {
+				begun := sync.OnceFunc(func() { started <- struct{}{} })
+				defer begun()
 				for i := 0; ; i++ {
 					name := fmt.Sprintf("m_%d_%d_%d", cycle, w, i)
 					status, err := post(b.client, b.URL()+"/luminate/v1/metrics", fmt.Sprintf(`{"name":%q,"value":%d,"timestamp":%d}`, name, i, now))
 					if i == 3 {
-						started <- struct{}{}
+						begun()
 					}
 					switch {
 					case err != nil || status == 503:

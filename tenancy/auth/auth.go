@@ -55,7 +55,7 @@ type Options struct {
 // An Authenticator decides about requests. Its methods may be called concurrently.
 type Authenticator struct {
 	opts    Options
-	headers []string // In canonical form.
+	headers []string // As people write them.
 	tokens  *Tokens  // Only in mode jwt.
 	logger  *slog.Logger
 	refused *prometheus.CounterVec
@@ -84,7 +84,7 @@ func New(o Options) (*Authenticator, error) {
 		}, []string{"reason"}),
 	}
 	for _, h := range []string{OrgIDHeader, ThanosHeader, o.TenantHeader} {
-		if h = http.CanonicalHeaderKey(h); h != "" && !slices.Contains(a.headers, h) {
+		if h != "" && !slices.ContainsFunc(a.headers, func(known string) bool { return strings.EqualFold(known, h) }) {
 			a.headers = append(a.headers, h)
 		}
 	}
@@ -185,7 +185,7 @@ func (a *Authenticator) missingScope(id tenancy.Identity, want tenancy.Scopes) e
 func (a *Authenticator) namedTenant(r *http.Request) (id tenancy.ID, ok bool, err error) {
 	from := ""
 	for _, h := range a.headers {
-		values := r.Header[h]
+		values := r.Header.Values(h)
 		if len(values) == 0 {
 			continue
 		}

@@ -84,7 +84,7 @@ func TestModeHeader(t *testing.T) {
 	refuse("different tenants", "X-Scope-OrgID", "a", "THANOS-TENANT", "b")
 	refuse("is empty", "X-Scope-OrgID", "")
 	for _, id := range []string{"../b", "a/b", "a b", "a,b", "a;b", "ä", "a\x00", "a'--", "..", "%2e%2e", strings.Repeat("x", 65)} {
-		refuse("X-Scope-Orgid is wrong", "X-Scope-OrgID", id)
+		refuse("X-Scope-OrgID is wrong", "X-Scope-OrgID", id)
 	}
 }
 

@@ -14,7 +14,8 @@ func TestPrometheus(t *testing.T) {
 	w := newWorld(t)
 	for tenant, l := range w.luminate {
 		t.Run(tenant, func(t *testing.T) {
-			t.Run("expressions", func(t *testing.T) { w.compareExpressions(t, tenant, l) })
+			exprs := carried(tenant, expressions(t))
+			t.Run("expressions", func(t *testing.T) { w.compareExpressions(t, l, exprs) })
 			t.Run("lists", func(t *testing.T) { w.compareLists(t, tenant, l) })
 			t.Run("stale", func(t *testing.T) { w.compareStale(t, l) })
 			t.Run("marker", func(t *testing.T) { w.compareMarker(t, l) })
@@ -22,7 +23,7 @@ func TestPrometheus(t *testing.T) {
 				t.Run("metadata", func(t *testing.T) { w.compareMetadata(t, l) })
 			}
 			t.Run("exemplars", func(t *testing.T) { w.compareExemplars(t, l) })
-			t.Run("remote read", func(t *testing.T) { w.compareExpressions(t, tenant, reader(t, l)) })
+			t.Run("remote read", func(t *testing.T) { w.compareExpressions(t, reader(t, l), readable(exprs)) })
 		})
 	}
 }

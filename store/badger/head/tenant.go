@@ -100,8 +100,11 @@ func (t *Tenant) Select(ctx context.Context, r store.Range, sel store.Selection)
 	return out, ctx.Err()
 }
 
-// Any reports whether t holds a sample.
+// Any reports whether t, which may be nil, holds a sample.
 func (t *Tenant) Any() bool {
+	if t == nil {
+		return false
+	}
 	for _, s := range t.candidates(store.Selection{}) {
 		if len(s.entry.snapshot()) > 0 {
 			return true

@@ -35,6 +35,9 @@ func Open(opts Options) (*Partition, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
+	if err := removeUnborn(opts.Dir); err != nil {
+		return nil, fmt.Errorf("partition: open %s: %w", opts.Dir, err)
+	}
 	db, err := badgerdb.Open(badgerOptions(opts.Dir, logger))
 	if err != nil {
 		if errno := syscall.Errno(0); !errors.As(err, &errno) {

@@ -64,22 +64,22 @@ demo: build-local tools-prometheus ## Start Luminate beside a real Prometheus an
 ##@ Test
 
 .PHONY: test
-test: tools-prometheus ## Run all tests, with a real Prometheus beside; the last line has the counts
+test: tools-prometheus tools-curl ## Run all tests, with a real Prometheus beside; the last line has the counts
 	$(call follow,test,$(TEST_FLAGS) $(PACKAGES))
 
 .PHONY: test-race
-test-race: tools-prometheus ## Run all tests under the race detector (needs a C compiler)
+test-race: tools-prometheus tools-curl ## Run all tests under the race detector (needs a C compiler)
 	$(call follow,race,-race $(TEST_FLAGS) $(PACKAGES))
 
 .PHONY: test-coverage
-test-coverage: tools-prometheus ## Run all tests and write coverage.out and its total
+test-coverage: tools-prometheus tools-curl ## Run all tests and write coverage.out and its total
 	$(call follow,coverage,-coverprofile=coverage.out -coverpkg=./... $(TEST_FLAGS) $(PACKAGES))
 	@total=$$($(GO) tool cover -func=coverage.out | awk '/^total:/ { sub("%", "", $$3); print $$3 }'); \
 	echo "total coverage: $$total % (details: go tool cover -html=coverage.out)"; \
 	awk -v total="$$total" -v floor='$(or $(COVERAGE_FLOOR),0)' 'BEGIN { if (total < floor) { print "less than COVERAGE_FLOOR=" floor; exit 1 } }'
 
 .PHONY: test-integration
-test-integration: tools-prometheus ## Run the whole-binary tests afresh
+test-integration: tools-prometheus tools-curl ## Run the whole-binary tests afresh
 	$(call follow,integration,-count=1 $(TEST_FLAGS) ./test/...)
 
 .PHONY: test-load
@@ -146,3 +146,10 @@ tools-prometheus:
 		cd test/tools && GOBIN=$(TOOLS) CGO_ENABLED=0 $(GO) install -tags remove_all_sd \
 			-ldflags '-s -w -X $(VERSION_PACKAGE).Version=$(patsubst v0.3%,3.%,$(PROMETHEUS_VERSION))' tool; \
 	fi
+
+# The commands on the pages for newcomers are tested, and they use curl.
+.PHONY: tools-curl
+tools-curl:
+	@command -v curl >/dev/null && exit; echo "installing curl"; \
+	root=$$([ "$$(id -u)" -eq 0 ] || echo sudo); \
+	{ $$root apt-get update -qq && $$root apt-get install -y -qq --no-install-recommends curl; } || { echo "install curl, which the tests need" >&2; exit 1; }

@@ -107,7 +107,7 @@ func TestWriteRefusesNames(t *testing.T) {
 	bad(`{"name":"1a","value":1}`, metric.InvalidName, `metric name "1a" does not match ^[a-zA-Z_][a-zA-Z0-9_]*$`)
 	bad(`{"name":"a:b","value":1}`, metric.InvalidName, `metric name "a:b" does not match ^[a-zA-Z_][a-zA-Z0-9_]*$`)
 	bad(`{"name":"\ud800","value":1}`, metric.InvalidName, `field "name" holds half of a surrogate pair`)
-	bad(`{"name":"`+long+`","value":1}`, metric.InvalidName, `metric name "`+shown+`" is 257 characters long: the limit is 256`)
+	bad(`{"name":"`+long+`","value":1}`, metric.InvalidName, `metric name "`+shown+`" is 257 bytes long: the limit is 256`)
 }
 
 func TestWriteRefusesValuesAndTimes(t *testing.T) {

@@ -15,6 +15,9 @@ var (
 	// ErrClosed reports a call after Close.
 	ErrClosed = &problem.Error{Of: problem.Unavailable, Detail: "the store is closed: the server is shutting down"}
 
+	// ErrReadOnly reports that the store takes no writes now, while reads go on: the disk is full. It ends by itself.
+	ErrReadOnly = &problem.Error{Of: problem.Unavailable, Detail: "the disk is full: the store takes no writes until there is space, reads go on"}
+
 	// ErrCorrupt reports stored data that can't be read back. It stops the call that met it.
 	ErrCorrupt = errors.New("store: corrupt data")
 

@@ -24,7 +24,8 @@ type Store interface {
 
 	Maintainer
 
-	// Ping reports whether the store can serve writes and reads now. The error wraps ErrUnavailable or ErrClosed.
+	// Ping reports whether the store can serve writes and reads now. The error wraps ErrUnavailable, ErrClosed, or
+	// ErrReadOnly if only writes are refused.
 	Ping(ctx context.Context) error
 
 	// Close waits for running calls, makes what it holds durable and releases everything. Later calls return ErrClosed.

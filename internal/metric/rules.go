@@ -121,7 +121,7 @@ func (r *Rules) checkName(what string, name []byte) (Reason, string) {
 	case len(name) == 0:
 		return InvalidName, what + " is empty"
 	case r.MaxNameLength > 0 && len(name) > r.MaxNameLength:
-		return InvalidName, fmt.Sprintf("%s %q is %d characters long: the limit is %d%s", what, shorten(name), len(name), r.MaxNameLength, r.raise("max_name_length"))
+		return InvalidName, fmt.Sprintf("%s %q is %d bytes long: the limit is %d%s", what, shorten(name), len(name), r.MaxNameLength, r.raise("max_name_length"))
 	case r.UTF8Names && !utf8.Valid(name):
 		return InvalidName, fmt.Sprintf("%s %q is not valid UTF-8", what, shorten(name))
 	case !r.UTF8Names && !plainName(name):

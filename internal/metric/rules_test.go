@@ -46,7 +46,7 @@ func TestNamesAndValues(t *testing.T) {
 	long := strings.Repeat("n", 256)
 	f(strict, "", "", "__name__", "api_latency", "endpoint", "/api/query")
 	f(strict, "", "", "__name__", long, "x", "ä")
-	f(strict, metric.InvalidName, "is 257 characters long: the limit is 256", "__name__", long+"n")
+	f(strict, metric.InvalidName, "is 257 bytes long: the limit is 256", "__name__", long+"n")
 	f(strict, metric.InvalidName, "does not match", "__name__", "api:latency")
 	f(strict, metric.InvalidName, "does not match", "__name__", "0up")
 	f(strict, metric.InvalidName, `dimension name "a-b"`, "__name__", "up", "a-b", "1")
@@ -247,7 +247,7 @@ func TestExemplars(t *testing.T) {
 
 func TestDetailsStayShort(t *testing.T) {
 	_, text := one(metric.StrictRules(""), metric.Sample{}, "__name__", strings.Repeat("ä", 5000))
-	if len(text) > 300 || !strings.Contains(text, "10000 characters") {
+	if len(text) > 300 || !strings.Contains(text, "10000 bytes") {
 		t.Errorf("%d bytes: %s", len(text), text)
 	}
 }

@@ -3,6 +3,7 @@ package problem
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -122,9 +123,7 @@ func WriteProblem(w http.ResponseWriter, err error, extra map[string]any) {
 	if d.Limit != nil {
 		members["limit"] = d.Limit
 	}
-	for k, v := range extra {
-		members[k] = v
-	}
+	maps.Copy(members, extra)
 	writeJSON(w, p, "application/problem+json", members)
 }
 

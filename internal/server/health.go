@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/luminate-metrics/luminate/internal/problem"
+	"github.com/luminate-metrics/luminate/store"
 )
 
 // checkTimeout bounds the checks of a readiness probe.
@@ -24,10 +26,12 @@ type Health struct {
 	checks  map[string]func(context.Context) error
 }
 
-// A Reason is why one component is not ready.
+// A Reason is why one component is not ready, or not wholly so.
 type Reason struct {
 	Component string `json:"component"`
 	Detail    string `json:"detail"`
+
+	degraded bool // The server is ready all the same.
 }
 
 func newHealth() *Health {
@@ -45,21 +49,22 @@ func (h *Health) Set(component, detail string) {
 	h.reasons[component] = detail
 }
 
-// Watch asks check at each probe whether a component is ready.
+// Watch asks check at each probe whether a component is ready. A check that fails with store.ErrReadOnly leaves the
+// server ready, for its readers, and is told all the same.
 func (h *Health) Watch(component string, check func(context.Context) error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.checks[component] = check
 }
 
-// Reasons lists why the server is not ready, ordered by component. None means that it is.
+// Reasons lists why the server is not ready or only in part, ordered by component. None means that it is wholly so.
 func (h *Health) Reasons(ctx context.Context) []Reason {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	out, checks := h.snapshot()
 	for component, check := range checks {
 		if err := check(ctx); err != nil {
-			out = append(out, Reason{component, problem.Describe(err).Detail})
+			out = append(out, Reason{component, problem.Describe(err).Detail, errors.Is(err, store.ErrReadOnly)})
 		}
 	}
 	slices.SortFunc(out, func(a, b Reason) int { return strings.Compare(a.Component, b.Component) })
@@ -71,7 +76,7 @@ func (h *Health) snapshot() ([]Reason, map[string]func(context.Context) error) {
 	defer h.mu.Unlock()
 	var out []Reason
 	for component, detail := range h.reasons {
-		out = append(out, Reason{component, detail})
+		out = append(out, Reason{Component: component, Detail: detail})
 	}
 	return out, maps.Clone(h.checks)
 }
@@ -89,12 +94,15 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		Reasons []Reason `json:"reasons"`
 	}{"ready", s.health.Reasons(r.Context())}
 	w.Header().Set("Content-Type", "application/json")
-	if len(body.Reasons) > 0 {
+	switch {
+	case len(body.Reasons) == 0:
+		body.Reasons = []Reason{}
+	case !slices.ContainsFunc(body.Reasons, func(r Reason) bool { return !r.degraded }):
+		body.Status = "read only"
+	default:
 		body.Status = "not ready"
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusServiceUnavailable)
-	} else {
-		body.Reasons = []Reason{}
 	}
 	// The status is out; a client that has gone away is no failure of ours.
 	_ = json.NewEncoder(w).Encode(body)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -108,7 +109,8 @@ func noteIdentity(next http.Handler) http.Handler {
 
 // wrap returns next with everything counted under the pattern of its route, never under the path that a client chose.
 func (o *observer) wrap(pattern string, fail auth.Renderer, next http.Handler) http.Handler {
-	duration := o.duration.WithLabelValues(pattern)
+	// Made by the first request: most of the many routes are never asked for, and a histogram has many series.
+	duration := sync.OnceValue(func() prometheus.Observer { return o.duration.WithLabelValues(pattern) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := o.now()
 		e := &exchange{ResponseWriter: w, id: requestID(r)}
@@ -121,7 +123,7 @@ func (o *observer) wrap(pattern string, fail auth.Renderer, next http.Handler) h
 		}
 		took := o.now().Sub(start)
 		o.requests.WithLabelValues(pattern, knownMethod(r.Method), strconv.Itoa(e.status)).Inc()
-		duration.Observe(took.Seconds())
+		duration().Observe(took.Seconds())
 		o.log.LogAttrs(r.Context(), slog.LevelDebug, "request",
 			slog.String("method", r.Method), slog.String("route", pattern), slog.Int("status", e.status),
 			slog.Int64("bytes", e.bytes), slog.Duration("took", took), slog.String("tenant", string(e.tenant)),

@@ -108,6 +108,7 @@ func New(o Options) (*Server, error) {
 	metrics := promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(o.Logger.Handler(), slog.LevelError),
 		OfferedCompressions: []promhttp.Compression{promhttp.Identity, promhttp.Gzip, promhttp.Zstd},
+		EnableOpenMetrics:   true,
 	})
 	s.builtin = s.builtinRoutes(page, metrics)
 	s.health.Set("server", "the server is starting")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/luminate-metrics/luminate/internal/problem"
 	"github.com/luminate-metrics/luminate/internal/server"
+	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/tenancy"
 	"github.com/luminate-metrics/luminate/tenancy/auth"
 )
@@ -222,6 +224,13 @@ func TestProbes(t *testing.T) {
 	f(503, notReady("store", "the disk is full"))
 	failure = errors.New("open /secret/path: no such file")
 	f(503, notReady("store", "internal error: the server's log has the cause"))
+	failure = fmt.Errorf("badger: ping: %w", store.ErrReadOnly)
+	f(200, map[string]any{"status": "read only", "reasons": []any{map[string]any{"component": "store", "detail": store.ErrReadOnly.Detail}}})
+	s.Health().Set("other", "is away")
+	f(503, map[string]any{"status": "not ready", "reasons": []any{
+		map[string]any{"component": "other", "detail": "is away"}, map[string]any{"component": "store", "detail": store.ErrReadOnly.Detail},
+	}})
+	s.Health().Set("other", "")
 	failure = nil
 	f(200, map[string]any{"status": "ready", "reasons": []any{}})
 	s.Drain()
@@ -324,6 +333,24 @@ luminate_http_requests_total{code="405",handler="unmatched",method="other"} 1
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "luminate_http_requests_total"); err != nil {
 		t.Error(err)
 	}
+	// A route that nobody asks for costs no series.
+	if n, err := testutil.GatherAndCount(reg, "luminate_http_request_duration_seconds"); err != nil || n != 3 {
+		t.Errorf("%d histograms, want those of 3 handlers (%v)", n, err)
+	}
+}
+
+func TestMetricsFormats(t *testing.T) {
+	s := newServer(t, nil, groups()...)
+	f := func(accept, want string) {
+		t.Helper()
+		w := do(s, "GET", "/metrics", "", "Accept", accept)
+		if got := w.Header().Get("Content-Type"); w.Code != 200 || !strings.HasPrefix(got, want) {
+			t.Errorf("Accept %s: %d, %s, want %s", accept, w.Code, got, want)
+		}
+	}
+	f("*/*", "text/plain; version=0.0.4")
+	f("application/openmetrics-text;version=1.0.0", "application/openmetrics-text; version=1.0.0")
+	f("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited", "application/vnd.google.protobuf")
 }
 
 func TestPanics(t *testing.T) {

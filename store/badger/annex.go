@@ -112,6 +112,13 @@ func (a *annex) forgetDeletions() {
 	a.changed, a.deletions = true, nil
 }
 
+// hides reports whether there are deletions.
+func (a *annex) hides() bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return len(a.deletions) > 0
+}
+
 // deletionsOf returns what hides samples of a tenant in a range.
 func (a *annex) deletionsOf(id tenancy.ID, r store.Range) []catalog.Deletion {
 	a.mu.RLock()

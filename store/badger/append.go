@@ -27,6 +27,9 @@ func (v *view) Append(ctx context.Context, batch *metric.Batch) ([]metric.Reject
 	if err := v.store.checkSpace(); err != nil {
 		return nil, err
 	}
+	if err := v.store.checkRoom(); err != nil {
+		return nil, err
+	}
 	sc := screening{batch: batch, kept: batch, floor: v.store.floor()}
 	sc.run()
 	if sc.kept.Counts().Total() == 0 {

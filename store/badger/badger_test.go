@@ -60,6 +60,7 @@ func (t flushingTenant) Append(ctx context.Context, b *metric.Batch) ([]metric.R
 }
 
 func openMemory(tb testing.TB) store.Store {
+	tb.Helper()
 	st := memory.New(memory.Options{Hasher: storetest.Hasher(), MaxExemplars: 1000})
 	tb.Cleanup(func() {
 		if err := st.Close(); err != nil && !errors.Is(err, store.ErrClosed) {
@@ -74,23 +75,50 @@ func smallParts(o *badger.Options) {
 	o.MaxHeadSamples, o.MaxOpenPartitions = 50, 1
 }
 
-func TestStore(t *testing.T) { storetest.Run(t, storetest.OnDisk(disk{})) }
+// The tests run in parallel because most of their time goes into syncs.
 
-func TestStoreFlushed(t *testing.T) { storetest.Run(t, storetest.OnDisk(flushed{})) }
+func TestStore(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, storetest.OnDisk(disk{}))
+}
 
-func TestDisk(t *testing.T) { storetest.RunDisk(t, disk{}) }
+func TestStoreFlushed(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, storetest.OnDisk(flushed{}))
+}
 
-func TestDiskFlushed(t *testing.T) { storetest.RunDisk(t, flushed{disk{smallParts}}) }
+func TestDisk(t *testing.T) {
+	t.Parallel()
+	storetest.RunDisk(t, disk{})
+}
 
-func TestScripts(t *testing.T) { storetest.RunScripts(t, storetest.OnDisk(disk{})) }
+func TestDiskSmallParts(t *testing.T) {
+	t.Parallel()
+	storetest.RunDisk(t, disk{smallParts})
+}
 
-func TestScriptsFlushed(t *testing.T) { storetest.RunScripts(t, storetest.OnDisk(flushed{})) }
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	storetest.RunScripts(t, storetest.OnDisk(disk{}))
+}
 
-func TestPromQL(t *testing.T) { storetest.RunPromQL(t, storetest.OnDisk(disk{})) }
+func TestScriptsFlushed(t *testing.T) {
+	t.Parallel()
+	storetest.RunScripts(t, storetest.OnDisk(flushed{}))
+}
 
-func TestPromQLSmallParts(t *testing.T) { storetest.RunPromQL(t, storetest.OnDisk(disk{smallParts})) }
+func TestPromQL(t *testing.T) {
+	t.Parallel()
+	storetest.RunPromQL(t, storetest.OnDisk(disk{}))
+}
+
+func TestPromQLSmallParts(t *testing.T) {
+	t.Parallel()
+	storetest.RunPromQL(t, storetest.OnDisk(disk{smallParts}))
+}
 
 func TestAgainst(t *testing.T) {
+	t.Parallel()
 	storetest.RunAgainst(t, openMemory, storetest.OnDisk(disk{smallParts}))
 }
 

@@ -3,6 +3,7 @@ package badger
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/luminate-metrics/luminate/internal/problem"
@@ -164,7 +165,7 @@ func (s *Store) fail(err error) {
 	s.failOnce.Do(func() {
 		s.failErr = problem.Wrap(problem.Unavailable, fmt.Errorf("%w: %w", store.ErrUnavailable, err), "the store can't write to its disk")
 		s.metrics.failed.Set(1)
-		s.opts.Logger.Error("The write-ahead log failed: the store takes no more writes", "err", err)
+		s.opts.Logger.Error("The write-ahead log failed: the store takes no more writes", slog.Any("err", err))
 		close(s.failed)
 	})
 }

@@ -3,7 +3,6 @@ package badger_test
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -15,9 +14,11 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/luminate-metrics/luminate/internal/metric"
+	"github.com/luminate-metrics/luminate/internal/problem"
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger"
 	"github.com/luminate-metrics/luminate/store/badger/wal"
+	"github.com/luminate-metrics/luminate/store/storetest"
 )
 
 // crashes copies a store's directory at each step of its maintenance.
@@ -29,7 +30,7 @@ type crashes struct {
 
 func (c *crashes) option(o *badger.Options) {
 	c.points = map[string]string{}
-	o.SetCrash(func(at string) { c.points[at] = copyDir(c.tb, c.dir) })
+	o.SetCrash(func(at string) { c.points[at] = storetest.CrashCopy(c.tb, c.dir) })
 }
 
 func (c *crashes) want(points ...string) {
@@ -77,8 +78,8 @@ func TestCrashDuringFlush(t *testing.T) {
 
 func noQuarantine(tb testing.TB, dir string) {
 	tb.Helper()
-	if _, err := os.Stat(filepath.Join(dir, "quarantine")); !errors.Is(err, os.ErrNotExist) {
-		tb.Fatalf("something went to quarantine: %v", err)
+	if list, err := filepath.Glob(filepath.Join(dir, "quarantine", "*")); err != nil || len(list) > 0 {
+		tb.Fatalf("something is in quarantine: %v %v", list, err)
 	}
 }
 
@@ -135,7 +136,7 @@ func TestCrashDuringCompact(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.want("compact: replaced", "expire: renamed")
-	c.points["end"] = copyDir(t, c.dir)
+	c.points["end"] = storetest.CrashCopy(t, c.dir)
 	for at, dir := range c.points {
 		if strings.HasPrefix(at, "flush") {
 			continue
@@ -178,11 +179,11 @@ func TestCrashAfterDelete(t *testing.T) {
 		wantDump(t, s, "a", everything, `{__name__="up", i="1"} 2 3 start=0`)
 		closed(t, s)
 	}
-	check(copyDir(t, dir))
+	check(storetest.CrashCopy(t, dir))
 	if err := s.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	check(copyDir(t, dir))
+	check(storetest.CrashCopy(t, dir))
 	closed(t, s)
 	check(dir)
 }
@@ -273,9 +274,46 @@ func TestDirectoryInUse(t *testing.T) {
 
 func TestNoSpace(t *testing.T) {
 	_, err := tryOpen(t.TempDir(), func(o *badger.Options) { o.MinFreeBytes = 1 << 62 })
-	if !errors.Is(err, store.ErrUnavailable) {
+	if !errors.Is(err, store.ErrReadOnly) {
 		t.Fatal(err)
 	}
+}
+
+// TestFullDisk fills the disk while the store is open, and makes room again.
+func TestFullDisk(t *testing.T) {
+	var free atomic.Int64
+	free.Store(1 << 30)
+	s := openAt(t, t.TempDir(), func(o *badger.Options) {
+		o.MinFreeBytes = 1 << 20
+		o.SetFree(func(string) (int64, error) { return free.Load(), nil })
+	})
+	appendTo(t, s, "a", sample{series: "up", t: 1, v: 1})
+	free.Store(1<<20 - 1)
+	refused := map[string]error{"Ping": s.Ping(t.Context())}
+	_, refused["Append"] = s.Tenant("a").Append(t.Context(), batchOf(sample{series: "up", t: 2, v: 2}))
+	refused["Delete"] = s.Tenant("a").Delete(t.Context(), store.AllTime(), store.Selection{})
+	refused["Flush"] = s.Flush(t.Context())
+	for call, err := range refused {
+		if !errors.Is(err, store.ErrReadOnly) || problem.KindOf(err) != problem.Unavailable {
+			t.Errorf("%s on a full disk: %v", call, err)
+		}
+	}
+	rd, err := s.Tenant("a").Reader(store.AllTime())
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := rd.LabelValues(t.Context(), "__name__", store.Selection{})
+	if err != nil || len(names.Items) != 1 {
+		t.Errorf("reading on a full disk: %v, %v", names, err)
+	}
+	if err := rd.Close(); err != nil {
+		t.Error(err)
+	}
+	free.Store(1 << 20)
+	if err := s.Ping(t.Context()); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	appendTo(t, s, "a", sample{series: "up", t: 3, v: 3})
 }
 
 func TestRetention(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger"
+	"github.com/luminate-metrics/luminate/store/storetest"
 )
 
 // damagedStore returns a closed store with two partitions, and the directory of the first.
@@ -68,32 +69,30 @@ func TestDamage(t *testing.T) {
 	}
 	cases := []struct {
 		name string
-		do   func(t *testing.T, dir, part string)
-		says string // In the error.
+		file string              // Pattern in the directory of the partition; "" is the directory itself.
+		do   func([]byte) []byte // nil means the file is gone.
+		says string              // In the error.
 	}{
-		{"table cut", func(t *testing.T, _, part string) { rewriteFile(t, part+"/*.sst", cut(10)) }, ".sst has"},
-		{"table emptied", func(t *testing.T, _, part string) { rewriteFile(t, part+"/*.sst", cut(1e9)) }, ".sst is missing or empty"},
-		{"table deleted", func(t *testing.T, _, part string) { rewriteFile(t, part+"/*.sst", remove) }, ".sst is missing"},
-		{"table damaged", func(t *testing.T, _, part string) { rewriteFile(t, part+"/*.sst", flip(20)) }, "partition"},
-		{"manifest deleted", func(t *testing.T, _, part string) { rewriteFile(t, part+"/MANIFEST", remove) }, "MANIFEST is missing"},
-		{"manifest cut", func(t *testing.T, _, part string) { rewriteFile(t, part+"/MANIFEST", cut(5)) }, "MANIFEST"},
-		{"manifest cut by a record", func(t *testing.T, _, part string) { rewriteFile(t, part+"/MANIFEST", cut(14)) }, "MANIFEST"},
-		{"manifest damaged", func(t *testing.T, _, part string) { rewriteFile(t, part+"/MANIFEST", flip(20)) }, "MANIFEST"},
-		{"partition deleted", func(t *testing.T, _, part string) {
-			if err := os.RemoveAll(part); err != nil {
-				t.Fatal(err)
-			}
-		}, "directory is missing"},
-		{"partition emptied", func(t *testing.T, _, part string) {
-			if err := errors.Join(os.RemoveAll(part), os.Mkdir(part, 0o750)); err != nil {
-				t.Fatal(err)
-			}
-		}, "MANIFEST is missing"},
+		{"table cut", "*.sst", cut(10), ".sst has"},
+		{"table emptied", "*.sst", cut(1e9), ".sst is missing or empty"},
+		{"table deleted", "*.sst", remove, ".sst is missing"},
+		{"table damaged", "*.sst", flip(20), "partition"},
+		{"manifest deleted", "MANIFEST", remove, "MANIFEST is missing"},
+		{"manifest cut", "MANIFEST", cut(5), "MANIFEST"},
+		{"manifest cut by a record", "MANIFEST", cut(14), "MANIFEST"},
+		{"manifest damaged", "MANIFEST", flip(20), "MANIFEST"},
+		{"partition deleted", "", nil, "directory is missing"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			dir, part := damagedStore(t)
-			c.do(t, dir, part)
+			if c.file == "" {
+				if err := os.RemoveAll(part); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				rewriteFile(t, filepath.Join(part, c.file), c.do)
+			}
 			s, err := tryOpen(dir)
 			if err == nil {
 				_, err = tryDump(t.Context(), s, "a", everything)
@@ -166,4 +165,42 @@ func TestDamagedLogIsAnnounced(t *testing.T) {
 		t.Fatalf("%v corruptions are counted again", got)
 	}
 	wantDump(t, s, "a", store.Range{Min: 9, Max: 9}, `{__name__="up", i="1"} 9 9 start=0`)
+}
+
+// TestDamagedBadgerLog has a partition whose last flush is in Badger's own log only, because a reader kept it open.
+func TestDamagedBadgerLog(t *testing.T) {
+	dir := t.TempDir()
+	s := openAt(t, dir)
+	appendTo(t, s, "a", sample{series: "up,i=1", t: 1, v: 1})
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rd, err := s.Tenant("a").Reader(everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set := rd.Select(t.Context(), store.Selection{}); !set.Next() {
+		t.Fatal(set.Err())
+	}
+	appendTo(t, s, "a", sample{series: "up,i=1", t: 2, v: 2})
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := dump(t, s, "a", everything)
+	whole, damaged := storetest.CrashCopy(t, dir), storetest.CrashCopy(t, dir)
+	if err := rd.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := dump(t, openAt(t, whole), "a", everything); got != want {
+		t.Fatalf("got\n%swant\n%s", got, want)
+	}
+	noQuarantine(t, whole)
+	rewriteFile(t, filepath.Join(damaged, "partitions", "0.*", "*.mem"), func(b []byte) []byte { b[40] ^= 1; return b })
+	if _, err := tryOpen(damaged); !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "up to flush 1") {
+		t.Fatal(err)
+	}
+	kept, err := filepath.Glob(filepath.Join(damaged, "quarantine", "*.mem"))
+	if err != nil || len(kept) != 1 {
+		t.Fatal(kept, err)
+	}
 }

@@ -21,9 +21,12 @@ const (
 	checkpointName = "checkpoint-"
 )
 
+// roomAtLeast is the number of samples in memory below which none are refused.
+const roomAtLeast = 1_000_000
+
 // lock takes the directory for this process.
 func lock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o640)
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -45,18 +48,29 @@ func freeBytes(dir string) (int64, error) {
 	return int64(st.Bavail) * st.Bsize, nil
 }
 
+// checkRoom reports whether moving the head to disk has fallen too far behind to take more.
+func (s *Store) checkRoom() error {
+	_, samples := s.headSize()
+	most := 4*s.opts.MaxHeadSamples + roomAtLeast
+	if samples <= most {
+		return nil
+	}
+	s.kickFlush()
+	return problem.Wrap(problem.Unavailable, fmt.Errorf("%w: %d samples are in memory, the limit is %d", store.ErrUnavailable, samples, most),
+		"the store can't write to its partitions fast enough: send again later")
+}
+
 // checkSpace reports whether there is too little space to write.
 func (s *Store) checkSpace() error {
 	if s.opts.MinFreeBytes < 0 {
 		return nil
 	}
-	free, err := freeBytes(s.opts.Dir)
+	free, err := s.opts.free(s.opts.Dir)
 	if err != nil {
 		return problem.Wrap(problem.Unavailable, fmt.Errorf("%w: %w", store.ErrUnavailable, err), "the store can't see its disk")
 	}
 	if free < s.opts.MinFreeBytes {
-		return problem.Wrap(problem.Unavailable, fmt.Errorf("%w: %d bytes are free in %s, the limit is %d", store.ErrUnavailable, free, s.opts.Dir, s.opts.MinFreeBytes),
-			"the disk is full: the store takes no writes until there is space")
+		return fmt.Errorf("%w: %d bytes are free in %s, the limit is %d", store.ErrReadOnly, free, s.opts.Dir, s.opts.MinFreeBytes)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package badger
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,7 +65,11 @@ func (s *Store) open() error {
 	if err := s.loadCheckpoint(); err != nil {
 		return err
 	}
-	return s.replay()
+	if err := s.replay(); err != nil {
+		return err
+	}
+	// The directories may be new: their names are to survive a power cut as what will be in them.
+	return errors.Join(catalog.SyncDir(dir), catalog.SyncDir(filepath.Dir(filepath.Clean(dir))))
 }
 
 func (s *Store) loadCatalog() error {
@@ -142,7 +147,7 @@ func (s *Store) rebuildCatalog(used bool) error {
 			err = errors.Join(err, part.Close())
 		}
 		if err != nil {
-			s.opts.Logger.Error("A partition can't be taken into the new catalog", "dir", e.Name(), "err", err)
+			s.opts.Logger.Error("A partition can't be taken into the new catalog", slog.String("dir", e.Name()), slog.Any("err", err))
 			continue // tidy moves it to quarantine.
 		}
 		st.Partitions = append(st.Partitions, p)
@@ -154,7 +159,7 @@ func (s *Store) rebuildCatalog(used bool) error {
 	}
 	s.catalog, err = catalog.Create(s.opts.Dir, st)
 	if used && err == nil {
-		s.opts.Logger.Warn("The catalog was made anew from what is there", "partitions", len(st.Partitions))
+		s.opts.Logger.Warn("The catalog was made anew from what is there", slog.Int("partitions", len(st.Partitions)))
 	}
 	return err
 }
@@ -194,7 +199,7 @@ func (s *Store) tidy() error {
 				return err
 			}
 		default:
-			s.opts.Logger.Warn("A partition that the catalog does not know is moved to quarantine", "dir", e.Name())
+			s.opts.Logger.Warn("A partition that the catalog does not know is moved to quarantine", slog.String("dir", e.Name()))
 			if err := s.quarantine(name); err != nil {
 				return err
 			}
@@ -236,7 +241,7 @@ func (s *Store) checkPartitions() error {
 			return fmt.Errorf("%w; at stake are %s: %s", err, lost, allowLossy)
 		}
 		s.metrics.quarantined.Inc()
-		s.opts.Logger.Error("A damaged partition is moved to quarantine", "dir", h.dir, "lost", lost, "err", err)
+		s.opts.Logger.Error("A damaged partition is moved to quarantine", slog.String("dir", h.dir), slog.String("lost", lost), slog.Any("err", err))
 		if err := s.quarantine(h.dir); err != nil {
 			return err
 		}
@@ -256,7 +261,7 @@ func (s *Store) loadCheckpoint() error {
 		case err == nil:
 			err = s.annex.restore(c)
 		case errors.Is(err, catalog.ErrDamaged) && s.opts.AllowLossyRecovery:
-			s.opts.Logger.Error("The checkpoint is damaged: exemplars, metadata and deletions are lost", "file", name, "err", err)
+			s.opts.Logger.Error("The checkpoint is damaged: exemplars, metadata and deletions are lost", slog.String("file", name), slog.Any("err", err))
 			err = s.quarantine(name)
 			current = ""
 		case errors.Is(err, catalog.ErrDamaged):
@@ -301,12 +306,10 @@ func (s *Store) replay() error {
 		}
 	}
 	if r.orphans > 0 {
-		s.opts.Logger.Error("Samples in the write-ahead log have lost their series", "samples", r.orphans)
+		s.opts.Logger.Error("Samples in the write-ahead log have lost their series", slog.Int("samples", r.orphans))
 	}
 	s.active.Continue(max(st.NextGeneration, r.generation+1))
-	if len(found.Losses) > 0 {
-		s.kickFlush() // So that the gap is not found again at the next start.
-	}
+	s.lossy = len(found.Losses) > 0
 	return nil
 }
 

@@ -52,6 +52,7 @@ type Options struct {
 
 	wrapLog func(wal.Segments) wal.Segments // For tests: injects faults.
 	crash   func(at string)                 // For tests: called between the steps of maintenance.
+	free    func(dir string) (int64, error) // For tests: stands in for freeBytes.
 }
 
 func (o *Options) setDefaults() error {
@@ -83,6 +84,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.free == nil {
+		o.free = freeBytes
 	}
 	if o.crash == nil {
 		o.crash = func(string) {}

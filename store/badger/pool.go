@@ -1,8 +1,10 @@
 package badger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -161,6 +163,10 @@ func (h *handle) openPartition() error {
 			return err
 		}
 	}
+	kept, err := h.keepLogs(entry)
+	if err != nil {
+		return err
+	}
 	part, err := partition.Open(partition.Options{
 		Dir: h.dir, Verify: !h.verified, Logger: s.opts.Logger,
 		Expect: partition.Info{Sequence: entry.Sequence, Series: entry.Series, Chunks: entry.Chunks},
@@ -170,7 +176,38 @@ func (h *handle) openPartition() error {
 	}
 	h.part, h.verified = part, true
 	h.pool.add(h)
-	return nil
+	for _, name := range kept {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
+// keepLogs copies what Badger holds in its own logs, which it cuts at the first damage without a word. It is for a
+// partition that was open when the process before ended; the copies stay if something turns out to be missing.
+func (h *handle) keepLogs(entry *catalog.Partition) (kept []string, err error) {
+	if entry.Clean || entry.State != catalog.Live || h.verified {
+		return nil, nil
+	}
+	names, err := filepath.Glob(filepath.Join(h.dir, "*.mem"))
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	dir := filepath.Join(h.pool.store.opts.Dir, quarantineDir)
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return kept, err
+		}
+		copied := filepath.Join(dir, filepath.Base(h.dir)+"-"+filepath.Base(name))
+		if err := catalog.WriteFile(copied, bytes.TrimRight(data, "\x00")); err != nil {
+			return kept, err
+		}
+		kept = append(kept, copied)
+	}
+	return kept, nil
 }
 
 func (h *handle) unpin() {
@@ -238,7 +275,7 @@ func (p *pool) trim() {
 	p.mu.Unlock()
 	for _, h := range list[:excess] {
 		if err := h.shut(); err != nil {
-			p.store.opts.Logger.Error("A partition could not be closed", "dir", h.dir, "err", err)
+			p.store.opts.Logger.Error("A partition could not be closed", slog.String("dir", h.dir), slog.Any("err", err))
 		}
 	}
 }

@@ -116,7 +116,7 @@ func (m *merged) load() error {
 	}
 	for _, run := range m.runs {
 		if len(out) == 0 {
-			out = run[:len(run):len(run)] // Growing it must not write into what others read.
+			out = slices.Clip(run) // Growing it must not write into what others read.
 			continue
 		}
 		out = partition.Join(out, run)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"sync"
@@ -47,6 +48,7 @@ type Store struct {
 	frozen *head.Head   // The generation before, while it is moved into partitions; else nil.
 	live   []*handle    // Ascending by index. Replaced, never changed.
 
+	lossy   bool // Whether the log had lost something when it was opened.
 	running callers
 	kick    chan struct{} // Holds a token if the background should flush.
 	stop    chan struct{}
@@ -103,14 +105,14 @@ func (c *callers) close() (idle <-chan struct{}, ok bool) {
 }
 
 // Tenants lists the tenants that have samples, exemplars or metadata.
-func (s *Store) Tenants(ctx context.Context) ([]tenancy.ID, error) {
+func (s *Store) Tenants(ctx context.Context) (out []tenancy.ID, err error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
 	defer s.leave()
 	snap := s.snapshot(store.AllTime())
-	defer snap.release()
-	out := s.annex.held()
+	defer func() { err = errors.Join(err, snap.release()) }()
+	out = s.annex.held()
 	for _, h := range snap.heads {
 		for _, id := range h.Tenants() {
 			if h.Tenant(id).Any() {
@@ -227,7 +229,7 @@ func (s *Store) kickFlush() {
 	}
 }
 
-// background flushes when the head is large or old, and expires what retention does not keep.
+// background flushes when the head is large or old, expires what retention does not keep, and reclaims what was deleted.
 func (s *Store) background() {
 	defer close(s.stopped)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -243,22 +245,41 @@ func (s *Store) background() {
 	defer age.Stop()
 	expiry := time.NewTicker(10 * time.Minute)
 	defer expiry.Stop()
+	if s.lossy {
+		s.report(s.Flush(ctx)) // So that the same gap is not found again at the next start.
+	}
 	for {
 		var err error
 		select {
 		case <-s.stop:
 			return
 		case <-s.kick:
-			err = s.Flush(ctx)
+			if s.large() { // It may have been moved since.
+				err = s.Flush(ctx)
+			}
 		case <-age.C:
 			err = s.Flush(ctx)
 		case <-expiry.C:
 			if s.opts.Retention > 0 {
 				err = s.Expire(ctx, s.floor())
 			}
+			if err == nil && s.annex.hides() {
+				err = s.Compact(ctx)
+			}
 		}
-		if err != nil && !errors.Is(err, store.ErrClosed) && !errors.Is(err, context.Canceled) {
-			s.opts.Logger.Error("Background maintenance failed: it is tried again later", "err", err)
-		}
+		s.report(err)
+	}
+}
+
+// large reports whether the head is to be moved.
+func (s *Store) large() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.active.Samples() >= s.opts.MaxHeadSamples
+}
+
+func (s *Store) report(err error) {
+	if err != nil && !errors.Is(err, store.ErrClosed) && !errors.Is(err, context.Canceled) {
+		s.opts.Logger.Error("Background maintenance failed: it is tried again later", slog.Any("err", err))
 	}
 }

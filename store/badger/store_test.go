@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/luminate-metrics/luminate/store"
+	"github.com/luminate-metrics/luminate/store/storetest"
 )
 
 func TestAppendAndReopen(t *testing.T) {
@@ -24,7 +25,7 @@ func TestAppendAndReopen(t *testing.T) {
 		wantDump(t, s, "b", everything)
 	}
 	check(s)
-	crashed := copyDir(t, dir)
+	crashed := storetest.CrashCopy(t, dir)
 	closed(t, s)
 	check(openAt(t, crashed))
 	s = openAt(t, dir)

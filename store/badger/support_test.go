@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -67,7 +64,7 @@ type sample struct {
 func labelsOf(series string) labels.Labels {
 	name, rest, _ := strings.Cut(series, ",")
 	pairs := []string{labels.MetricName, name}
-	for _, p := range strings.Split(rest, ",") {
+	for p := range strings.SplitSeq(rest, ",") {
 		if k, v, ok := strings.Cut(p, "="); ok {
 			pairs = append(pairs, k, v)
 		}
@@ -142,33 +139,6 @@ func wantDump(tb testing.TB, s store.Store, tenant tenancy.ID, r store.Range, wa
 	if got != lines {
 		tb.Fatalf("got\n%swant\n%s", got, lines)
 	}
-}
-
-// copyDir copies a store's directory as a crash would leave it: the store may be running.
-func copyDir(tb testing.TB, from string) string {
-	tb.Helper()
-	to := filepath.Join(tb.TempDir(), "copy")
-	err := filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		if e.IsDir() {
-			return os.MkdirAll(filepath.Join(to, rel), 0o750)
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(filepath.Join(to, rel), data, 0o640)
-	})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return to
 }
 
 func equals(tb testing.TB, name, value string) *labels.Matcher {

@@ -3,7 +3,6 @@ package storetest
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -78,9 +77,7 @@ func RunDisk(t *testing.T, d Disk) {
 			p := openProbe(t, d, dir)
 			c.run(p, func() *probe {
 				p.tb.Helper()
-				other := t.TempDir()
-				p.fatal(os.CopyFS(other, os.DirFS(dir)), "copy of the directory")
-				dir = other
+				dir = CrashCopy(p.tb, dir)
 				p = openProbe(t, d, dir)
 				return p
 			})

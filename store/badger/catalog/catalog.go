@@ -183,7 +183,7 @@ func (s *State) Remove(number uint64) {
 // WriteFile replaces a file at once and durably: after a power cut it is as before or as it should be.
 func WriteFile(name string, data []byte) error {
 	tmp := name + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}

@@ -116,7 +116,7 @@ func TestMatchers(t *testing.T) {
 	} {
 		m := labels.MustNewMatcher(c.kind, "x", c.value)
 		var want []string
-		for _, i := range strings.Fields(c.want) {
+		for i := range strings.FieldsSeq(c.want) {
 			want = append(want, i+" "+i+":0")
 		}
 		b.want(store.AllTime(), []*labels.Matcher{m}, want...)

@@ -129,7 +129,7 @@ func (t *Tenant) candidates(sel store.Selection) []*Series {
 	}
 	if best < 0 {
 		if list, best = t.union(sel); best < 0 {
-			return t.list[:len(t.list):len(t.list)]
+			return slices.Clip(t.list)
 		}
 	}
 	out := make([]*Series, len(list))

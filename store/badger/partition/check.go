@@ -73,7 +73,7 @@ func readManifest(dir string) (tables map[uint64]bool, torn bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	defer f.Close()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, false, err

@@ -1,6 +1,8 @@
 package partition
 
 import (
+	"slices"
+
 	badgerdb "github.com/dgraph-io/badger/v4"
 
 	"github.com/luminate-metrics/luminate/store"
@@ -27,7 +29,7 @@ func (c *Cursor) Close() { c.it.Close() }
 // before it. A chunk that is missing or damaged is an error that wraps store.ErrCorrupt.
 func (c *Cursor) Load(s *Series, in store.Range, masks []Mask) (series.Run, error) {
 	prefix := seriesKey(kindData, c.r.tenant, s.ID)
-	first := append(prefix[:len(prefix):len(prefix)], dataChunk)
+	first := append(slices.Clip(prefix), dataChunk)
 	var out series.Run
 	chunks := uint64(0)
 	for c.it.Seek(first); c.it.ValidForPrefix(prefix); c.it.Next() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"syscall"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
@@ -165,14 +166,17 @@ func scan(ctx context.Context, txn *badgerdb.Txn, prefix []byte, f func(rest, va
 type badgerLogger struct{ to *slog.Logger }
 
 func (l badgerLogger) Errorf(format string, args ...any) {
-	l.to.Error("badger: " + fmt.Sprintf(format, args...))
+	l.to.Error("Badger says", slog.String("message", strings.TrimSpace(fmt.Sprintf(format, args...))))
 }
+
 func (l badgerLogger) Warningf(format string, args ...any) {
-	l.to.Warn("badger: " + fmt.Sprintf(format, args...))
+	l.to.Warn("Badger says", slog.String("message", strings.TrimSpace(fmt.Sprintf(format, args...))))
 }
+
 func (l badgerLogger) Infof(format string, args ...any) {
-	l.to.Debug("badger: " + fmt.Sprintf(format, args...))
+	l.to.Debug("Badger says", slog.String("message", strings.TrimSpace(fmt.Sprintf(format, args...))))
 }
+
 func (l badgerLogger) Debugf(format string, args ...any) {
-	l.to.Debug("badger: " + fmt.Sprintf(format, args...))
+	l.to.Debug("Badger says", slog.String("message", strings.TrimSpace(fmt.Sprintf(format, args...))))
 }

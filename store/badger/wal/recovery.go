@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -97,7 +98,7 @@ func (r *recovery) closeGaps(names []string) ([]string, error) {
 		if names[i] == want {
 			continue
 		}
-		r.opts.Logger.Error("A segment of the write-ahead log is missing", "segment", want, "next", names[i])
+		r.opts.Logger.Error("A segment of the write-ahead log is missing", slog.String("segment", want), slog.String("next", names[i]))
 		if err := os.Rename(filepath.Join(r.opts.Dir, names[i]), filepath.Join(r.opts.Dir, want)); err != nil {
 			return nil, err
 		}
@@ -132,7 +133,7 @@ func (r *recovery) segment(name string, last bool) error {
 	}
 	if last && !holdsRecord(data, int(good)) {
 		r.Torn += int64(len(rest))
-		r.opts.Logger.Warn("Cut a torn record off the write-ahead log: it was never acknowledged", "segment", name, "offset", good, "bytes", len(rest))
+		r.opts.Logger.Warn("Cut a torn record off the write-ahead log: it was never acknowledged", slog.String("segment", name), slog.Int64("offset", good), slog.Int("bytes", len(rest)))
 		return r.cut(name, good)
 	}
 	return r.quarantine(name, good, rest, cause)
@@ -177,7 +178,7 @@ func (r *recovery) missing(segment string, offset int64, expected, n uint64) {
 	}
 	loss := Loss{Segment: segment, Offset: offset, FirstRecord: expected, LastRecord: n - 1, Cause: errors.New("records are missing")}
 	r.Losses = append(r.Losses, loss)
-	r.opts.Logger.Error("The write-ahead log lacks records", "segment", segment, "offset", offset, "first_record", expected, "last_record", n-1)
+	r.opts.Logger.Error("The write-ahead log lacks records", slog.String("segment", segment), slog.Int64("offset", offset), slog.Uint64("first_record", expected), slog.Uint64("last_record", n-1))
 }
 
 // quarantine moves the end of a segment away.
@@ -195,8 +196,8 @@ func (r *recovery) quarantine(name string, offset int64, rest []byte, cause erro
 	r.Losses = append(r.Losses, Loss{
 		Segment: name, Offset: offset, Bytes: int64(len(rest)), FirstRecord: max(r.next, r.opts.First), Kept: kept, Cause: cause,
 	})
-	r.opts.Logger.Error("The write-ahead log is damaged: acknowledged samples may be lost", "segment", name, "offset", offset,
-		"bytes", len(rest), "first_record", max(r.next, r.opts.First), "kept_in", kept, "err", cause)
+	r.opts.Logger.Error("The write-ahead log is damaged: acknowledged samples may be lost", slog.String("segment", name), slog.Int64("offset", offset),
+		slog.Int("bytes", len(rest)), slog.Uint64("first_record", max(r.next, r.opts.First)), slog.String("kept_in", kept), slog.Any("err", cause))
 	return nil
 }
 
@@ -210,7 +211,7 @@ func (r *recovery) cut(name string, size int64) error {
 }
 
 func writeSynced(name string, data []byte) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // The name is made of numbers.
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 
 	"github.com/luminate-metrics/luminate/config"
@@ -39,7 +40,8 @@ func (m *Main) announce() {
 	b.WriteString("\nTry:\n\n")
 	header := ""
 	if m.cfg.Auth.Mode == config.AuthJWT {
-		fmt.Fprintf(&b, "  TOKEN=$(luminate token mint --tenant %s --scopes read,write --ttl 1h)\n", m.cfg.SelfMetrics.Tenant)
+		// As this program was called: make run starts one that is not in the PATH.
+		fmt.Fprintf(&b, "  TOKEN=$(%s token mint --tenant %s --scopes read,write --ttl 1h)\n", os.Args[0], m.cfg.SelfMetrics.Tenant)
 		header = ` -H "Authorization: Bearer $TOKEN"`
 	} else if m.cfg.Auth.Mode == config.AuthHeader && m.cfg.SelfMetrics.Tenant != m.cfg.Auth.DefaultTenant {
 		header = " -H 'X-Scope-OrgID: " + m.cfg.SelfMetrics.Tenant + "'"

@@ -52,7 +52,7 @@ func concrete(path string) string {
 // openPaths lists what needs no token. Everything else must refuse without one.
 var openPaths = []string{
 	"/", "/assets/luminate.css", "/metrics", "/luminate/v1/openapi.yaml",
-	"/-/healthy", "/-/ready", "/healthz", "/readyz", "/livez", "/health", "/ready",
+	"/-/healthy", "/-/ready", "/prometheus/-/healthy", "/prometheus/-/ready", "/healthz", "/readyz", "/livez", "/health", "/ready",
 }
 
 // TestEveryRouteIsGuarded goes through all routes that there are, so that a new one can't be forgotten.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -44,7 +45,7 @@ func TestSecretsStayInside(t *testing.T) {
 			t.Errorf("the log at level debug lacks %s", want)
 		}
 	}
-	if !strings.Contains(b.stdout.String(), "luminate token mint --tenant default") {
+	if !strings.Contains(b.stdout.String(), os.Args[0]+" token mint --tenant default") {
 		t.Errorf("no hint how to get a token in:\n%s", b.stdout)
 	}
 }

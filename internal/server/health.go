@@ -116,10 +116,10 @@ func (s *Server) builtinRoutes(page *page, metrics http.Handler) []route {
 			out = append(out, route{Route{m, path, 0}, h, problem.WriteText, true})
 		}
 	}
-	for _, path := range []string{"/-/healthy", "/healthz", "/livez", "/health"} {
+	for _, path := range []string{"/-/healthy", "/healthz", "/livez", "/health", PrometheusPrefix + "/-/healthy"} {
 		add(path, http.HandlerFunc(alive))
 	}
-	for _, path := range []string{"/-/ready", "/readyz", "/ready"} {
+	for _, path := range []string{"/-/ready", "/readyz", "/ready", PrometheusPrefix + "/-/ready"} {
 		add(path, http.HandlerFunc(s.ready))
 	}
 	add("/metrics", metrics)

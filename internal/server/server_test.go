@@ -194,7 +194,7 @@ func TestProbes(t *testing.T) {
 	s := newServer(t, nil, groups()...)
 	f := func(status int, want any) {
 		t.Helper()
-		for _, path := range []string{"/-/ready", "/readyz", "/ready"} {
+		for _, path := range []string{"/-/ready", "/readyz", "/ready", "/prometheus/-/ready"} {
 			for _, method := range []string{"GET", "HEAD"} {
 				w := do(s, method, path, "")
 				var got any
@@ -206,7 +206,7 @@ func TestProbes(t *testing.T) {
 				}
 			}
 		}
-		for _, path := range []string{"/-/healthy", "/healthz", "/livez", "/health"} {
+		for _, path := range []string{"/-/healthy", "/healthz", "/livez", "/health", "/prometheus/-/healthy"} {
 			if w := do(s, "GET", path, ""); w.Code != 200 {
 				t.Errorf("%s: %d", path, w.Code)
 			}

@@ -1,6 +1,8 @@
 package partition
 
 import (
+	"context"
+
 	badgerdb "github.com/dgraph-io/badger/v4"
 
 	"github.com/luminate-metrics/luminate/store/series"
@@ -43,4 +45,9 @@ func (p *Partition) Delete(key []byte) error {
 // Set writes an entry behind the partition's back.
 func (p *Partition) Set(key, value []byte) error {
 	return p.db.Update(func(txn *badgerdb.Txn) error { return txn.Set(key, value) })
+}
+
+// Entries calls f for each entry, in the order of keys.
+func (p *Partition) Entries(ctx context.Context, f func(key, value []byte) error) error {
+	return p.db.View(func(txn *badgerdb.Txn) error { return scan(ctx, txn, nil, f) })
 }

@@ -30,6 +30,7 @@ type Server struct {
 	IdleTimeout       Duration `yaml:"idle_timeout" doc:"How long a connection without a request is kept."`
 	MaxHeaderBytes    Bytes    `yaml:"max_header_bytes" doc:"Largest size of the headers of a request; more is answered by 431."`
 	MaxBodyBytes      Bytes    `yaml:"max_body_bytes" doc:"Largest size of a request's body, as sent; more is answered by 413."`
+	MaxConnections    int      `yaml:"max_connections" doc:"Most connections that are open at once, and never more than half of the files that the process may open; others wait."`
 	ShutdownDelay     Duration `yaml:"shutdown_delay" doc:"How long the server goes on serving after it was told to stop and is no longer ready, so that load balancers notice."`
 	ShutdownTimeout   Duration `yaml:"shutdown_timeout" doc:"How long requests in flight may take to end when the server stops."`
 	CORSOrigin        string   `yaml:"cors_origin" doc:"Regular expression of the origins whose pages may use the query API in a browser, matched as a whole, as Prometheus does. Empty allows none. Writing and administration are never opened to other origins."`
@@ -78,6 +79,7 @@ type Badger struct {
 	MaxHeadSamples    int      `yaml:"max_head_samples" doc:"Number of samples in memory at which they are moved to their long-term form."`
 	MaxHeadAge        Duration `yaml:"max_head_age" doc:"How long samples stay in memory at most."`
 	MaxOpenPartitions int      `yaml:"max_open_partitions" doc:"Partitions that stay open while nobody reads them."`
+	MaxPartitions     int      `yaml:"max_partitions" doc:"Most partitions of the store, each a directory of its own. Samples of times that would need one more are refused."`
 	WALSegmentBytes   Bytes    `yaml:"wal_segment_bytes" doc:"Size of the files of the write-ahead log, a multiple of 32KiB, at least 16MiB."`
 	MinFreeBytes      Bytes    `yaml:"min_free_bytes" doc:"Free space on the disk below which no writes are taken, while reads go on. 0 means that nobody looks."`
 }
@@ -87,6 +89,8 @@ type RemoteWrite struct {
 	MaxBodyBytes    Bytes    `yaml:"max_body_bytes" doc:"Largest size of a request's body as sent; more is answered by 413."`
 	MaxDecodedBytes Bytes    `yaml:"max_decoded_bytes" doc:"Largest size of a request's body after decompression; more is answered by 400."`
 	MaxItems        int      `yaml:"max_items" doc:"Most series, samples, histograms, exemplars, symbols and metadata in a request together."`
+	MaxLabelBytes   Bytes    `yaml:"max_label_bytes" doc:"Most bytes of labels and metadata in a request of version 2.0 with their symbols put in: a small body may stand for a lot of them. More is answered by 400."`
+	MaxInFlight     Bytes    `yaml:"max_in_flight_bytes" doc:"Most memory that the writes being served take together, as estimated from the size of their bodies; more is answered by 503, and the sender comes again."`
 	Timeout         Duration `yaml:"timeout" doc:"How long a write may take. It should be shorter than the senders' remote_timeout."`
 	Limits          Limits   `yaml:"limits" doc:"What is refused of a remote write. UTF-8 names, NaN and infinite values are taken, as Prometheus sends them. 0 means no limit."`
 }
@@ -94,6 +98,8 @@ type RemoteWrite struct {
 // RemoteRead is the section remote_read.
 type RemoteRead struct {
 	MaxRequestBytes Bytes    `yaml:"max_request_bytes" doc:"Largest size of a request, before and after decompression."`
+	MaxMatchers     int      `yaml:"max_matchers" doc:"Most queries and matchers in a request together."`
+	MaxRegexpBytes  Bytes    `yaml:"max_regexp_bytes" doc:"Most bytes of regular expressions in a request together. They take up to 500 times their length in memory."`
 	MaxSamples      int      `yaml:"max_samples" doc:"Most samples in an answer of type SAMPLES. Streamed answers have no such limit."`
 	MaxFrameBytes   Bytes    `yaml:"max_frame_bytes" doc:"Size at which an answer of type STREAMED_XOR_CHUNKS starts a new frame."`
 	MaxConcurrent   int      `yaml:"max_concurrent" doc:"How many remote reads run at once; others wait."`
@@ -114,17 +120,20 @@ type Limits struct {
 	MaxValueLength    int      `yaml:"max_value_length" doc:"Longest dimension value in bytes."`
 	MaxDimensions     int      `yaml:"max_dimensions" doc:"Most dimensions of a series, the metric name not counted."`
 	MaxExemplarLength int      `yaml:"max_exemplar_length" doc:"Most characters in the labels of an exemplar."`
-	MaxAge            Duration `yaml:"max_age" doc:"How far a timestamp may lie in the past, never further than retention.period."`
+	MaxAge            Duration `yaml:"max_age" doc:"How far a timestamp may lie in the past, never further than retention.period. 0s means no other limit."`
 	MaxAhead          Duration `yaml:"max_ahead" doc:"How far a timestamp may lie in the future."`
 }
 
 // Query is the section query.
 type Query struct {
 	Timeout            Duration `yaml:"timeout" doc:"Longest time that a query may take, waiting included. A client may ask for less."`
-	MaxConcurrent      int      `yaml:"max_concurrent" doc:"How many PromQL queries run at once; others wait."`
+	MaxConcurrent      int      `yaml:"max_concurrent" doc:"How many PromQL queries run at once, and as many native ones; others wait."`
 	MaxSamples         int      `yaml:"max_samples" doc:"Most samples that a PromQL query may hold in memory at once, or that a native query may read."`
 	MaxPoints          int      `yaml:"max_points" doc:"Most steps of a query over a range."`
 	MaxFormBytes       Bytes    `yaml:"max_form_bytes" doc:"Largest size of the form of a POST to the Prometheus API."`
+	MaxExpressionBytes Bytes    `yaml:"max_expression_bytes" doc:"Longest PromQL expression, or all match[] selectors of a request together. Regular expressions take up to 500 times their length in memory."`
+	MaxSubquerySteps   int      `yaml:"max_subquery_steps" doc:"Most steps of a subquery, over the whole range that its query asks for."`
+	MaxOperators       int      `yaml:"max_operators" doc:"Most operators, parentheses and brackets in a PromQL expression."`
 	MaxExemplars       int      `yaml:"max_exemplars" doc:"Most exemplars in an answer."`
 	LookbackDelta      Duration `yaml:"lookback_delta" doc:"How long the last sample of a series counts as its present value. A client may ask for another."`
 	StableOnly         bool     `yaml:"stable_only" doc:"Refuse what Prometheus has behind feature flags: experimental functions, fill modifiers, anchored and smoothed selectors."`
@@ -182,6 +191,7 @@ func Defaults() *Config {
 			IdleTimeout:       Duration(2 * time.Minute),
 			MaxHeaderBytes:    32 << 10,
 			MaxBodyBytes:      32 << 20,
+			MaxConnections:    10_000,
 			ShutdownTimeout:   Duration(20 * time.Second),
 			CORSOrigin:        ".*",
 		},
@@ -193,17 +203,18 @@ func Defaults() *Config {
 		},
 		Storage: Storage{Backend: BackendBadger, MaxExemplars: 100_000, Badger: Badger{
 			Path: "data/badger", Fsync: "always", PartitionWidth: Duration(day), MaxHeadSamples: 2_000_000,
-			MaxHeadAge: Duration(2 * time.Hour), MaxOpenPartitions: 8, WALSegmentBytes: 64 << 20, MinFreeBytes: 256 << 20,
+			MaxHeadAge: Duration(2 * time.Hour), MaxOpenPartitions: 8, MaxPartitions: 2000, WALSegmentBytes: 64 << 20, MinFreeBytes: 256 << 20,
 		}},
 		RemoteWrite: RemoteWrite{
-			MaxBodyBytes: 32 << 20, MaxDecodedBytes: 32 << 20, MaxItems: 2_000_000, Timeout: Duration(25 * time.Second),
+			MaxBodyBytes: 32 << 20, MaxDecodedBytes: 32 << 20, MaxItems: 2_000_000, MaxLabelBytes: 64 << 20,
+			MaxInFlight: 512 << 20, Timeout: Duration(25 * time.Second),
 			Limits: Limits{
 				MaxNameLength: 1024, MaxValueLength: 16384, MaxDimensions: 128, MaxExemplarLength: 128,
 				MaxAhead: Duration(10 * time.Minute),
 			},
 		},
 		RemoteRead: RemoteRead{
-			MaxRequestBytes: 32 << 20, MaxSamples: 50_000_000, MaxFrameBytes: 1 << 20, MaxConcurrent: 10,
+			MaxRequestBytes: 32 << 20, MaxMatchers: 1000, MaxRegexpBytes: 256 << 10, MaxSamples: 50_000_000, MaxFrameBytes: 1 << 20, MaxConcurrent: 10,
 			MaxWait: Duration(20 * time.Second),
 		},
 		Native: Native{
@@ -215,7 +226,7 @@ func Defaults() *Config {
 		},
 		Query: Query{
 			Timeout: Duration(2 * time.Minute), MaxConcurrent: 20, MaxSamples: 50_000_000, MaxPoints: 11_000,
-			MaxFormBytes: 10 << 20, MaxExemplars: 100_000, LookbackDelta: Duration(5 * time.Minute),
+			MaxFormBytes: 10 << 20, MaxExpressionBytes: 128 << 10, MaxSubquerySteps: 2_500_000, MaxOperators: 5_000, MaxExemplars: 100_000, LookbackDelta: Duration(5 * time.Minute),
 			MaxGroups: 10_000, MaxValues: 5_000_000, MaxNames: 10_000,
 		},
 		Retention:   Retention{Interval: Duration(time.Minute)},

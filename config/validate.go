@@ -125,6 +125,7 @@ func (v *validator) server(s Server, q Query) {
 		v.add("server.write_timeout", "is %s: it must be longer than query.timeout, %s, so that a slow query can be told so", s.WriteTimeout, q.Timeout)
 	}
 	v.positive("server.max_body_bytes", int64(s.MaxBodyBytes))
+	v.positive("server.max_connections", int64(s.MaxConnections))
 	if s.MaxHeaderBytes < 16<<10 {
 		v.add("server.max_header_bytes", "is %s: use at least 16KiB, so that a token fits", s.MaxHeaderBytes)
 	}
@@ -194,6 +195,7 @@ func (v *validator) badger(b Badger) {
 	v.positive("storage.badger.max_head_samples", int64(b.MaxHeadSamples))
 	v.positive("storage.badger.max_head_age", int64(b.MaxHeadAge))
 	v.positive("storage.badger.max_open_partitions", int64(b.MaxOpenPartitions))
+	v.positive("storage.badger.max_partitions", int64(b.MaxPartitions))
 	if b.WALSegmentBytes < 16<<20 || b.WALSegmentBytes%(32<<10) != 0 {
 		v.add("storage.badger.wal_segment_bytes", "is %s: use a multiple of 32KiB, at least 16MiB", b.WALSegmentBytes)
 	}
@@ -211,8 +213,10 @@ func (v *validator) limits(section string, l Limits) {
 func (v *validator) protocols(c *Config) {
 	for path, n := range map[string]int64{
 		"remote_write.max_body_bytes": int64(c.RemoteWrite.MaxBodyBytes), "remote_write.max_decoded_bytes": int64(c.RemoteWrite.MaxDecodedBytes),
-		"remote_write.max_items": int64(c.RemoteWrite.MaxItems), "remote_write.timeout": int64(c.RemoteWrite.Timeout),
-		"remote_read.max_request_bytes": int64(c.RemoteRead.MaxRequestBytes), "remote_read.max_samples": int64(c.RemoteRead.MaxSamples),
+		"remote_write.max_items": int64(c.RemoteWrite.MaxItems), "remote_write.max_label_bytes": int64(c.RemoteWrite.MaxLabelBytes),
+		"remote_write.max_in_flight_bytes": int64(c.RemoteWrite.MaxInFlight), "remote_write.timeout": int64(c.RemoteWrite.Timeout),
+		"remote_read.max_request_bytes": int64(c.RemoteRead.MaxRequestBytes), "remote_read.max_matchers": int64(c.RemoteRead.MaxMatchers),
+		"remote_read.max_regexp_bytes": int64(c.RemoteRead.MaxRegexpBytes), "remote_read.max_samples": int64(c.RemoteRead.MaxSamples),
 		"remote_read.max_frame_bytes": int64(c.RemoteRead.MaxFrameBytes), "remote_read.max_concurrent": int64(c.RemoteRead.MaxConcurrent),
 		"remote_read.max_wait": int64(c.RemoteRead.MaxWait), "native.max_body_bytes": int64(c.Native.MaxBodyBytes),
 		"native.max_decoded_bytes": int64(c.Native.MaxDecodedBytes), "native.max_items": int64(c.Native.MaxItems),
@@ -224,7 +228,9 @@ func (v *validator) protocols(c *Config) {
 func (v *validator) query(q Query) {
 	for path, n := range map[string]int64{
 		"query.timeout": int64(q.Timeout), "query.max_concurrent": int64(q.MaxConcurrent), "query.max_samples": int64(q.MaxSamples),
-		"query.max_points": int64(q.MaxPoints), "query.max_form_bytes": int64(q.MaxFormBytes), "query.max_exemplars": int64(q.MaxExemplars),
+		"query.max_points": int64(q.MaxPoints), "query.max_form_bytes": int64(q.MaxFormBytes),
+		"query.max_expression_bytes": int64(q.MaxExpressionBytes), "query.max_operators": int64(q.MaxOperators),
+		"query.max_subquery_steps": int64(q.MaxSubquerySteps), "query.max_exemplars": int64(q.MaxExemplars),
 		"query.lookback_delta": int64(q.LookbackDelta), "query.max_groups": int64(q.MaxGroups), "query.max_values": int64(q.MaxValues),
 		"query.max_names": int64(q.MaxNames),
 	} {

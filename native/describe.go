@@ -65,8 +65,11 @@ func (a *API) describeMetric(w http.ResponseWriter, r *http.Request, tenant tena
 	if err := p.wrong.err(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), a.limits.Timeout)
-	defer cancel()
+	ctx, done, err := a.turn(r.Context())
+	if err != nil {
+		return err
+	}
+	defer done()
 	view := a.source.Tenant(tenant)
 	c, err := view.Cardinality(ctx, store.CardinalityQuery{
 		Range: span, Selection: store.Selection{Matchers: []*labels.Matcher{nameMatcher(name)}}, Top: maxTop,
@@ -159,8 +162,11 @@ func (a *API) serveCardinality(w http.ResponseWriter, r *http.Request, tenant te
 	if err := p.wrong.err(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), a.limits.Timeout)
-	defer cancel()
+	ctx, done, err := a.turn(r.Context())
+	if err != nil {
+		return err
+	}
+	defer done()
 	c, err := a.source.Tenant(tenant).Cardinality(ctx, q)
 	if err != nil {
 		return a.stopped(ctx, err)

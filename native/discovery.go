@@ -134,8 +134,11 @@ func nameMatcher(name string) *labels.Matcher {
 
 // read opens a reader, calls f with it and closes it.
 func (a *API) read(r *http.Request, tenant tenancy.ID, span store.Range, f func(context.Context, store.Reader) error) error {
-	ctx, cancel := context.WithTimeout(r.Context(), a.limits.Timeout)
-	defer cancel()
+	ctx, done, err := a.turn(r.Context())
+	if err != nil {
+		return err
+	}
+	defer done()
 	rd, err := a.source.Tenant(tenant).Reader(span)
 	if err != nil {
 		return err

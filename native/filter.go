@@ -16,6 +16,10 @@ const (
 	maxGroupBy = 100
 	maxRegexp  = 10_000 // Bytes of a regular expression.
 	maxValues  = 10_000 // Of the operator in.
+
+	// maxPatterns is how many bytes the regular expressions of a request may have together. They take hundreds of times
+	// their length in memory.
+	maxPatterns = 256 << 10
 )
 
 // operators lists the operators of a filter.
@@ -32,6 +36,7 @@ func (o *object) filters(field string) []*labels.Matcher {
 		return nil
 	}
 	var out []*labels.Matcher
+	patterns := 0
 	for i, raw := range list {
 		path := fmt.Sprintf("%s%s[%d]", o.path, field, i)
 		if raw[0] != '{' {
@@ -41,11 +46,25 @@ func (o *object) filters(field string) []*labels.Matcher {
 		f := object{path: path + ".", wrong: o.wrong}
 		// The text was scanned before: it is an object.
 		_ = f.read(&scanner{data: raw}, []string{"dimension", "op", "value", "values"})
-		if m := f.matcher(); m != nil {
-			out = append(out, m)
+		m := f.matcher()
+		if m == nil {
+			continue
+		}
+		out = append(out, m)
+		if patterns += f.patternBytes(); patterns > maxPatterns {
+			o.complain(field, "more than %d bytes of regular expressions", maxPatterns)
+			return nil
 		}
 	}
 	return out
+}
+
+// patternBytes is the length of a filter's regular expression as it is written.
+func (o *object) patternBytes() int {
+	if op, _ := o.text("op"); op != "=~" && op != "!~" {
+		return 0
+	}
+	return len(o.fields["value"])
 }
 
 // matcher turns one filter into a matcher; nil after a complaint.

@@ -17,6 +17,7 @@ const (
 	settingRange   = "query.max_range"
 	settingNames   = "query.max_names"
 	settingTimeout = "query.timeout"
+	settingTurns   = "query.max_concurrent"
 )
 
 // Limits bound what one request may cost.
@@ -31,6 +32,7 @@ type Limits struct {
 	Samples      int64         // Samples that a query reads.
 	Range        time.Duration // From the start to the end of a query; 0 means no limit.
 	Names        int           // Names or values that a discovery request may ask for; also what it gets by default.
+	Concurrent   int           // Queries and discovery requests that run at once; others wait.
 	Timeout      time.Duration // Of a query, a discovery request or a deletion.
 }
 
@@ -46,6 +48,7 @@ func DefaultLimits() Limits {
 		Values:       5_000_000,
 		Samples:      50_000_000, // As Prometheus.
 		Names:        10_000,
+		Concurrent:   20,
 		Timeout:      2 * time.Minute,
 	}
 }
@@ -63,6 +66,7 @@ func (l Limits) withDefaults() Limits {
 		Samples:      cmp.Or(l.Samples, d.Samples),
 		Range:        cmp.Or(l.Range, d.Range),
 		Names:        cmp.Or(l.Names, d.Names),
+		Concurrent:   cmp.Or(l.Concurrent, d.Concurrent),
 		Timeout:      cmp.Or(l.Timeout, d.Timeout),
 	}
 }

@@ -54,7 +54,8 @@ type API struct {
 	log    *slog.Logger
 	now    func() time.Time
 
-	buffers sync.Pool // Of *[]byte: request bodies.
+	buffers sync.Pool     // Of *[]byte: request bodies.
+	turns   chan struct{} // Holds an element for each read that runs.
 
 	queries  *prometheus.HistogramVec
 	examined prometheus.Counter
@@ -87,6 +88,7 @@ func New(o Options) *API {
 	if o.Registerer != nil {
 		o.Registerer.MustRegister(a.queries, a.examined)
 	}
+	a.turns = make(chan struct{}, a.limits.Concurrent)
 	a.buffers.New = func() any { return new([]byte) }
 	return a
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -47,13 +48,16 @@ func (a *API) serveQuery(w http.ResponseWriter, r *http.Request, tenant tenancy.
 	if err != nil {
 		return err
 	}
+	ctx, done, err := a.turn(r.Context())
+	if err != nil {
+		return err
+	}
+	defer done()
 	started := a.now()
 	q, err := a.parseQuery(text, started)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), a.limits.Timeout)
-	defer cancel()
 	result, err := a.source.Tenant(tenant).Aggregate(ctx, q.agg)
 	took := a.now().Sub(started)
 	a.account(result, took, err)
@@ -63,8 +67,38 @@ func (a *API) serveQuery(w http.ResponseWriter, r *http.Request, tenant tenancy.
 	case result.Truncated && q.capped:
 		return a.tooManyValues(q)
 	}
+	done() // A slow reader of the answer must not keep others waiting.
 	writeResult(w, q, result, took)
 	return nil
+}
+
+// turn waits until another read may run, and bounds how long it and the waiting may take. done may be called many times.
+func (a *API) turn(ctx context.Context) (_ context.Context, done func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, a.limits.Timeout)
+	done = sync.OnceFunc(func() {
+		cancel()
+		<-a.turns
+	})
+	select {
+	case a.turns <- struct{}{}:
+		return ctx, done, nil
+	default:
+	}
+	select {
+	case a.turns <- struct{}{}:
+		return ctx, done, nil
+	case <-ctx.Done():
+	}
+	defer cancel()
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return nil, nil, problem.Wrap(problem.Canceled, ctx.Err(), "the request was canceled while it waited for its turn")
+	}
+	return nil, nil, &problem.Error{
+		Of: problem.Unavailable,
+		Detail: fmt.Sprintf("too many queries: %d are running, the limit set by %s, and none ended within %v: try again later",
+			a.limits.Concurrent, settingTurns, a.limits.Timeout),
+		Limit: &problem.Limit{Name: "concurrent native queries", Max: int64(a.limits.Concurrent), Observed: int64(a.limits.Concurrent) + 1, Setting: settingTurns},
+	}
 }
 
 func (a *API) account(result store.AggregateResult, took time.Duration, err error) {

@@ -50,6 +50,10 @@ type Limits struct {
 	MaxFormBytes  int64         // Body of a POST; default 10 MiB.
 	Timeout       time.Duration // Of a request, waiting included; default 2 minutes.
 	Lookback      time.Duration // How long the last sample of a series counts; default 5 minutes.
+
+	MaxExpressionBytes int // Of an expression, or of all selectors of a request together; default 128 KiB.
+	MaxSubquerySteps   int // Steps of a subquery; default 2.5 million.
+	MaxOperators       int // Operators, parentheses and brackets of the same; default 5000.
 }
 
 // Language says which dialect of PromQL is spoken. The zero value answers as a Prometheus without feature flags does,
@@ -84,6 +88,9 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.MaxConcurrent, 20)
 	setDefault(&l.MaxExemplars, 100_000)
 	setDefault(&l.MaxFormBytes, 10<<20)
+	setDefault(&l.MaxExpressionBytes, 128<<10)
+	setDefault(&l.MaxOperators, 5_000)
+	setDefault(&l.MaxSubquerySteps, 2_500_000)
 	setDefault(&l.Timeout, 2*time.Minute)
 	setDefault(&l.Lookback, 5*time.Minute)
 	return l

@@ -16,6 +16,9 @@ func (a *API) queryExemplars(req *request) (*answer, error) {
 	if span.Max < span.Min {
 		return nil, problem.New(problem.Invalid, "end timestamp must not be before start timestamp")
 	}
+	if err := a.checkText(req.FormValue("query")); err != nil {
+		return nil, err
+	}
 	expr, err := a.parser.ParseExpr(req.FormValue("query"))
 	if err != nil {
 		return nil, bad(err)

@@ -50,7 +50,7 @@ func (a *API) federate() http.Handler {
 
 // latest returns the newest sample of each selected series that is not older than the lookback, by name and labels.
 func (a *API) latest(ctx context.Context, req *request) (promengine.Vector, error) {
-	sets, err := a.parser.ParseMetricSelectors(req.Form["match[]"])
+	sets, err := a.selectors(req.Form["match[]"])
 	if err != nil {
 		return nil, bad(err)
 	}

@@ -74,9 +74,17 @@ func (req *request) limit() (int, error) {
 	return n, nil
 }
 
+// selectors parses the parameters match[].
+func (a *API) selectors(list []string) ([][]*labels.Matcher, error) {
+	if err := a.checkText(list...); err != nil {
+		return nil, err
+	}
+	return a.parser.ParseMetricSelectors(list)
+}
+
 // matchers parses the parameters match[]. Each must name something, so that "everything" is never asked by mistake.
 func (a *API) matchers(list []string) ([][]*labels.Matcher, error) {
-	sets, err := a.parser.ParseMetricSelectors(list)
+	sets, err := a.selectors(list)
 	if err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func (a *API) grid(req *request) (start, end time.Time, step time.Duration, err 
 	if step < time.Millisecond {
 		return fail("step", fmt.Errorf("the step is %s: the smallest is 1ms", step))
 	}
-	if int64(end.Sub(start)/step) > int64(a.limits.MaxPoints) {
+	if (end.UnixMilli()-start.UnixMilli())/step.Milliseconds() > int64(a.limits.MaxPoints) {
 		return time.Time{}, time.Time{}, 0, problem.New(problem.Invalid,
 			"exceeded maximum resolution of %s points per timeseries. Try decreasing the query resolution (?step=XX)", thousands(a.limits.MaxPoints))
 	}
@@ -100,12 +100,19 @@ func (a *API) evaluate(req *request, limit int, prepare func(context.Context, pr
 	if err != nil {
 		return nil, err
 	}
+	if err := a.checkText(req.FormValue("query")); err != nil {
+		return nil, err
+	}
 	q, err := prepare(ctx, opts)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, a.queryError(err)
 		}
 		return nil, invalidParameter("query", err)
+	}
+	if err := a.checkSubqueries(q); err != nil {
+		q.Close()
+		return nil, err
 	}
 	res := q.Exec(req.withOrigin(ctx))
 	if res.Err != nil {

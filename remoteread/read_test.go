@@ -226,3 +226,25 @@ func TestStatusOfFailures(t *testing.T) {
 		r.ask(types, query(0, 1)).is(t, 500, "internal error")
 	}
 }
+
+// Empty messages take a hundred times their bytes in memory, so that they are counted before they are made.
+func TestR1TooManyMatchers(t *testing.T) {
+	r := newRig(t, func(o *remoteread.Options) { o.MaxMatchers = 10 })
+	for _, message := range []string{
+		strings.Repeat("\x0a\x00", 11), "\x0a\x14" + strings.Repeat("\x1a\x00", 10), strings.Repeat("\x0a\x02\x22\x00", 6)[:23] + "\x00",
+	} {
+		r.post(snappy.Encode(nil, []byte(message))).is(t, 400, "queries and matchers, the limit is 10 (remote_read.max_matchers)")
+	}
+	if a := r.post(snappy.Encode(nil, []byte(strings.Repeat("\x0a\x00", 10)))); a.status != http.StatusOK {
+		t.Errorf("ten queries: status %d", a.status)
+	}
+	r.post(snappy.Encode(nil, []byte(strings.Repeat("\x0a\x00", 9)+"\x0a\x05"))).is(t, 400, "not a valid prometheus.ReadRequest")
+}
+
+func TestR1TooMuchRegexp(t *testing.T) {
+	r := newRig(t, func(o *remoteread.Options) { o.MaxRegexp = 10 })
+	for _, typ := range []prompb.LabelMatcher_Type{prompb.LabelMatcher_RE, prompb.LabelMatcher_NRE} {
+		half := query(0, 1, &prompb.LabelMatcher{Type: typ, Name: "a", Value: "123456"})
+		r.ask(nil, half, half).is(t, 400, "more than 10 bytes, the limit (remote_read.max_regexp_bytes)")
+	}
+}

@@ -19,6 +19,8 @@ import (
 // The defaults of Options.
 const (
 	DefaultMaxRequest    = 32 << 20
+	DefaultMaxMatchers   = 1000
+	DefaultMaxRegexp     = 256 << 10
 	DefaultMaxSamples    = 50_000_000
 	DefaultMaxFrame      = 1 << 20
 	DefaultMaxConcurrent = 10
@@ -36,7 +38,12 @@ type Options struct {
 	Logger     *slog.Logger          // nil means no log.
 	Registerer prometheus.Registerer // nil means that metrics are not exposed.
 
-	MaxRequest int // Bytes of a request, before and after decompression; 0 means DefaultMaxRequest.
+	MaxRequest  int // Bytes of a request, before and after decompression; 0 means DefaultMaxRequest.
+	MaxMatchers int // Queries and matchers of a request together; 0 means DefaultMaxMatchers.
+
+	// MaxRegexp is how many bytes the regular expressions of a request may have together; 0 means DefaultMaxRegexp. They
+	// take hundreds of times their length in memory.
+	MaxRegexp int
 
 	// MaxSamples is how many samples and native histograms together the answers to all queries of a request may hold if
 	// they come in one message; 0 means DefaultMaxSamples. Streams have no limit, since they are never held in memory.
@@ -63,6 +70,12 @@ func New(o Options) *API {
 	}
 	if o.MaxRequest == 0 {
 		o.MaxRequest = DefaultMaxRequest
+	}
+	if o.MaxMatchers == 0 {
+		o.MaxMatchers = DefaultMaxMatchers
+	}
+	if o.MaxRegexp == 0 {
+		o.MaxRegexp = DefaultMaxRegexp
 	}
 	if o.MaxSamples == 0 {
 		o.MaxSamples = DefaultMaxSamples

@@ -9,6 +9,7 @@ import (
 	"github.com/golang/snappy"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/luminate-metrics/luminate/internal/problem"
 	"github.com/luminate-metrics/luminate/store"
@@ -74,6 +75,9 @@ func (a *API) decode(body []byte) (request, error) {
 	if err != nil {
 		return request{}, problem.Wrap(problem.Invalid, err, "the body is not in snappy's block format")
 	}
+	if n := countMatchers(message); n > a.opts.MaxMatchers {
+		return request{}, tooMany(a.opts.MaxMatchers, n)
+	}
 	var pb prompb.ReadRequest
 	if err := proto.Unmarshal(message, &pb); err != nil {
 		return request{}, problem.Wrap(problem.Invalid, err, "the body is not a valid prometheus.ReadRequest message")
@@ -83,7 +87,12 @@ func (a *API) decode(body []byte) (request, error) {
 		return request{}, err
 	}
 	req := request{form: f, queries: make([]query, 0, len(pb.Queries))}
+	regexps := 0
 	for i, q := range pb.Queries {
+		regexps += regexpBytes(q.Matchers)
+		if regexps > a.opts.MaxRegexp {
+			return request{}, tooMuchRegexp(a.opts.MaxRegexp, regexps)
+		}
 		matchers, err := matchersOf(q.Matchers)
 		if err != nil {
 			return request{}, problem.New(problem.Invalid, "query %d: %s", i, err)
@@ -96,6 +105,60 @@ func (a *API) decode(body []byte) (request, error) {
 		})
 	}
 	return req, nil
+}
+
+func tooMany(limit, observed int) error {
+	return &problem.Error{
+		Of:     problem.Invalid,
+		Detail: fmt.Sprintf("the request holds %d queries and matchers, the limit is %d (remote_read.max_matchers): send fewer of them", observed, limit),
+		Limit:  &problem.Limit{Name: "remote read matchers", Max: int64(limit), Observed: int64(observed), Setting: "remote_read.max_matchers"},
+	}
+}
+
+func tooMuchRegexp(limit, observed int) error {
+	return &problem.Error{
+		Of:     problem.Invalid,
+		Detail: fmt.Sprintf("the regular expressions of the request have more than %d bytes, the limit (remote_read.max_regexp_bytes): match less at a time", limit),
+		Limit:  &problem.Limit{Name: "remote read regular expressions", Max: int64(limit), Observed: int64(observed), Setting: "remote_read.max_regexp_bytes"},
+	}
+}
+
+// regexpBytes is the length of all regular expressions in pb.
+func regexpBytes(pb []*prompb.LabelMatcher) (n int) {
+	for _, m := range pb {
+		if m.Type == prompb.LabelMatcher_RE || m.Type == prompb.LabelMatcher_NRE {
+			n += len(m.Value)
+		}
+	}
+	return n
+}
+
+// countMatchers counts the queries of a ReadRequest message and the messages in them before any of them is made: an empty
+// one takes two bytes in the message and a hundred in memory. It stops at malformed bytes, which Unmarshal refuses.
+func countMatchers(message []byte) (n int) {
+	fields(message, func(number protowire.Number, query []byte) {
+		n++
+		if number == 1 {
+			fields(query, func(protowire.Number, []byte) { n++ })
+		}
+	})
+	return n
+}
+
+// fields calls f for each field of a message that has a length.
+func fields(message []byte, f func(number protowire.Number, content []byte)) {
+	for len(message) > 0 {
+		number, typ, size := protowire.ConsumeField(message)
+		if size < 0 {
+			return
+		}
+		if typ == protowire.BytesType {
+			_, _, tag := protowire.ConsumeTag(message)
+			content, _ := protowire.ConsumeBytes(message[tag:size])
+			f(number, content)
+		}
+		message = message[size:]
+	}
 }
 
 // negotiate picks the first of the accepted response types that is known here.

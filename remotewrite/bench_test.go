@@ -63,7 +63,7 @@ func bodyV2(tb testing.TB, series int, start int64, metadata bool) []byte {
 func decodeAgain(tb testing.TB, d *decoder, decode func(*decoder, []byte) error, body []byte) {
 	tb.Helper()
 	d.batch.Reset()
-	d.reset(d.batch, d.rules, DefaultMaxItems)
+	d.reset(d.batch, d.rules, DefaultMaxItems, DefaultMaxLabels)
 	if err := decode(d, body); err != nil {
 		tb.Fatal(err)
 	}

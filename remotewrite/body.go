@@ -20,6 +20,7 @@ type request struct {
 	compressed []byte
 	body       []byte
 	batch      *metric.Batch
+	held       int64 // Of API.inFlight.
 	decoder    decoder
 }
 
@@ -32,7 +33,8 @@ func (q *request) shrink() {
 		q.compressed = nil
 	}
 	if cap(q.body) > maxKept {
-		q.body = nil
+		// What the decoder keeps may be as large, and may point into the body.
+		q.body, q.decoder = nil, decoder{}
 	}
 	if cap(q.decoder.symbols) > maxKept/24 || cap(q.decoder.rejected) > maxKept/64 || len(q.decoder.families) > maxKept/64 {
 		q.decoder = decoder{}
@@ -94,6 +96,9 @@ func (a *API) body(r *http.Request, req *request) ([]byte, error) {
 			Limit:  &problem.Limit{Name: "decoded body", Max: int64(a.opts.MaxDecoded), Observed: int64(n), Setting: "remote_write.max_decoded_bytes"},
 		}
 	}
+	if err := a.hold(req, decodedWeight*int64(n)); err != nil {
+		return nil, err
+	}
 	if cap(req.body) < n {
 		req.body = make([]byte, n)
 	}
@@ -104,6 +109,23 @@ func (a *API) body(r *http.Request, req *request) ([]byte, error) {
 	a.metrics.bytes.WithLabelValues("compressed").Add(float64(len(req.compressed)))
 	a.metrics.bytes.WithLabelValues("decoded").Add(float64(len(body)))
 	return body, nil
+}
+
+// decodedWeight is how many bytes a byte of a body takes until it is stored: as it is, in the batch, and on its way to
+// the disk.
+const decodedWeight = 4
+
+// hold counts n more bytes for a request, unless all requests together would take too many.
+func (a *API) hold(req *request, n int64) error {
+	req.held += n
+	if total := a.inFlight.Add(n); total > int64(a.opts.MaxInFlight) && total > req.held {
+		return &problem.Error{
+			Of:     problem.Unavailable,
+			Detail: fmt.Sprintf("the writes being served take more than %d bytes (remote_write.max_in_flight_bytes): send it again later; nothing was stored", a.opts.MaxInFlight),
+			Limit:  &problem.Limit{Name: "bytes in flight", Max: int64(a.opts.MaxInFlight), Observed: total, Setting: "remote_write.max_in_flight_bytes"},
+		}
+	}
+	return nil
 }
 
 // read fills req.compressed.
@@ -121,6 +143,9 @@ func (a *API) read(r *http.Request, req *request) error {
 	for {
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
+		}
+		if err := a.hold(req, int64(cap(buf))-req.held); err != nil {
+			return err
 		}
 		n, err := r.Body.Read(buf[len(buf):min(cap(buf), limit+1)])
 		buf = buf[:len(buf)+n]

@@ -22,6 +22,9 @@ type decoder struct {
 	items    int // What was decoded so far, counted against maxItems.
 	maxItems int
 
+	labelBytes    int // What symbols were resolved to, counted against maxLabelBytes.
+	maxLabelBytes int
+
 	builder  metric.LabelBuilder
 	symbols  [][]byte     // Remote write 2.0: point into the body.
 	said     []metadataV2 // What is noted already for series of the name in symbols.
@@ -33,8 +36,9 @@ type decoder struct {
 }
 
 // reset prepares d for the next request.
-func (d *decoder) reset(b *metric.Batch, rules *metric.Rules, maxItems int) {
+func (d *decoder) reset(b *metric.Batch, rules *metric.Rules, maxItems, maxLabelBytes int) {
 	d.batch, d.rules, d.maxItems, d.items = b, rules, maxItems, 0
+	d.maxLabelBytes, d.labelBytes = maxLabelBytes, 0
 	clear(d.rejected)
 	clear(d.symbols)
 	d.rejected, d.symbols = d.rejected[:0], d.symbols[:0]
@@ -66,6 +70,21 @@ func (d *decoder) grow() error {
 		Detail: fmt.Sprintf("the request holds more than %d series, samples, histograms, exemplars, symbols and metadata (remote_write.max_items): %s",
 			d.maxItems, sendLess),
 		Limit: &problem.Limit{Name: "remote write items", Max: int64(d.maxItems), Observed: int64(d.items), Setting: "remote_write.max_items"},
+	}
+}
+
+// claim counts bytes that symbols are resolved to. If it is false, the request has too many and must be given up.
+func (d *decoder) claim(n int) bool {
+	d.labelBytes += n
+	return d.labelBytes <= d.maxLabelBytes
+}
+
+func (d *decoder) tooManyLabelBytes() error {
+	return &problem.Error{
+		Of: problem.Invalid,
+		Detail: fmt.Sprintf("the labels and metadata of the request have more than %d bytes with their symbols put in (remote_write.max_label_bytes): %s",
+			d.maxLabelBytes, sendLess),
+		Limit: &problem.Limit{Name: "remote write label bytes", Max: int64(d.maxLabelBytes), Observed: int64(d.labelBytes), Setting: "remote_write.max_label_bytes"},
 	}
 }
 

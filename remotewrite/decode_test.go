@@ -128,7 +128,7 @@ func testRules() *metric.Rules {
 
 func newDecoder() *decoder {
 	d := new(decoder)
-	d.reset(metric.NewBatch(metric.NewHasher(7)), testRules(), DefaultMaxItems)
+	d.reset(metric.NewBatch(metric.NewHasher(7)), testRules(), DefaultMaxItems, DefaultMaxLabels)
 	return d
 }
 
@@ -313,7 +313,7 @@ func TestDecodeV1LikeGenerated(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.batch.Reset()
-		d.reset(d.batch, testRules(), DefaultMaxItems)
+		d.reset(d.batch, testRules(), DefaultMaxItems, DefaultMaxLabels)
 		if err := d.decodeV1(body); err != nil {
 			t.Fatalf("%v: %v", &req, err)
 		}
@@ -334,7 +334,7 @@ func TestDecodeV2LikeGenerated(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.batch.Reset()
-		d.reset(d.batch, testRules(), DefaultMaxItems)
+		d.reset(d.batch, testRules(), DefaultMaxItems, DefaultMaxLabels)
 		if err := d.decodeV2(body); err != nil {
 			t.Fatalf("%v: %v", &req, err)
 		}

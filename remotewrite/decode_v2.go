@@ -81,6 +81,9 @@ func (d *decoder) seriesV2(msg []byte, origin int) error {
 
 	lost := d.since(m)
 	nameRef, canonical, ok := d.labelsV2(&s, origin, lost)
+	if d.labelBytes > d.maxLabelBytes {
+		return d.tooManyLabelBytes() // The exemplars count, too.
+	}
 	if !ok {
 		d.drop(m)
 		return nil
@@ -88,6 +91,9 @@ func (d *decoder) seriesV2(msg []byte, origin int) error {
 	name := d.symbol(nameRef)
 	if s.metadata != (metadataV2{}) && len(name) > 0 && d.said[nameRef] != s.metadata {
 		typ := metricType(s.metadata.typ)
+		if !d.claim(len(name) + len(d.symbol(s.metadata.help)) + len(d.symbol(s.metadata.unit))) {
+			return d.tooManyLabelBytes()
+		}
 		if d.addMetadata(origin, familyName(name, typ), typ, d.symbol(s.metadata.help), d.symbol(s.metadata.unit)) {
 			d.said[nameRef] = s.metadata
 		}
@@ -156,8 +162,14 @@ func (d *decoder) symbol(ref uint32) []byte {
 	return d.symbols[ref]
 }
 
+// maxLabels bounds the labels of a series until the rules look at it, which do not see those of empty value.
+const maxLabels = 10_000
+
 // checkRefs returns why the references of labels are bad, or "".
 func (d *decoder) checkRefs(refs []uint32) string {
+	if most := max(maxLabels, d.rules.MaxDimensions+1); len(refs) > 2*most {
+		return fmt.Sprintf("%d label references, more than %d labels need", len(refs), most)
+	}
 	if len(refs)%2 != 0 {
 		return fmt.Sprintf("an odd number of label references (%d)", len(refs))
 	}
@@ -232,7 +244,8 @@ func (d *decoder) exemplarV2(msg []byte, origin int) bool {
 	return true
 }
 
-// encodeRefs writes the labels that refs name into the arena, in canonical form. All refs must be good.
+// encodeRefs writes the labels that refs name into the arena, in canonical form. All refs must be good. Labels that claim
+// refuses are not written.
 func (d *decoder) encodeRefs(refs []uint32) (canonical, dup []byte, ok bool) {
 	size := 0
 	var last []byte
@@ -248,6 +261,9 @@ func (d *decoder) encodeRefs(refs []uint32) (canonical, dup []byte, ok bool) {
 	if size == 0 {
 		return nil, nil, true
 	}
+	if !d.claim(size) {
+		return nil, nil, true
+	}
 	out := d.batch.Alloc(size)[:0]
 	for i := 0; i < len(refs); i += 2 {
 		out = metric.AppendLabel(out, d.symbols[refs[i]], d.symbols[refs[i+1]])
@@ -258,8 +274,13 @@ func (d *decoder) encodeRefs(refs []uint32) (canonical, dup []byte, ok bool) {
 // rebuildRefs is encodeRefs for labels that do not come in order, or are empty.
 func (d *decoder) rebuildRefs(refs []uint32) (canonical, dup []byte, ok bool) {
 	d.builder.Reset()
+	size := 0
 	for i := 0; i < len(refs); i += 2 {
+		size += 1 + 10 + metric.LabelSize(len(d.symbols[refs[i]]), len(d.symbols[refs[i+1]]))
 		d.builder.Add(d.symbols[refs[i]], d.symbols[refs[i+1]])
+	}
+	if !d.claim(size) {
+		return nil, nil, true
 	}
 	return d.builder.Encode(d.batch)
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +26,8 @@ const (
 	DefaultMaxCompressed = 32 << 20
 	DefaultMaxDecoded    = 32 << 20
 	DefaultMaxItems      = 2_000_000
+	DefaultMaxLabels     = 64 << 20
+	DefaultMaxInFlight   = 512 << 20
 	DefaultTimeout       = 25 * time.Second
 )
 
@@ -49,6 +52,15 @@ type Options struct {
 	// 0 means DefaultMaxItems. It bounds the memory that a small hostile body can take, not honest requests.
 	MaxItems int
 
+	// MaxLabels is how many bytes the labels and metadata of a request of version 2.0 may have when their symbols are put in;
+	// 0 means DefaultMaxLabels. A symbol is sent once and may be used in each series, so that the size of a body says
+	// nothing about the size of what it stands for.
+	MaxLabels int
+
+	// MaxInFlight is how many bytes the requests that are being served may take together, estimated; 0 means
+	// DefaultMaxInFlight. What comes on top is told to come again later. One request is served in any case.
+	MaxInFlight int
+
 	// Timeout is how long a write may take; 0 means DefaultTimeout. It should be shorter than the remote_timeout of
 	// senders, 30 seconds by default: a sender that gave up never sees an answer.
 	Timeout time.Duration
@@ -59,6 +71,7 @@ type API struct {
 	opts     Options
 	metrics  *metrics
 	requests sync.Pool // Of *request.
+	inFlight atomic.Int64
 }
 
 // New returns the API that o describes.
@@ -78,6 +91,12 @@ func New(o Options) *API {
 	}
 	if o.MaxItems == 0 {
 		o.MaxItems = DefaultMaxItems
+	}
+	if o.MaxLabels == 0 {
+		o.MaxLabels = DefaultMaxLabels
+	}
+	if o.MaxInFlight == 0 {
+		o.MaxInFlight = DefaultMaxInFlight
 	}
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
@@ -157,7 +176,7 @@ func (a *API) serve(r *http.Request, req *request, v version) (ingest.Outcome, e
 		return ingest.Outcome{}, err
 	}
 	req.batch = a.opts.Sink.Batch()
-	req.decoder.reset(req.batch, a.opts.Rules, a.opts.MaxItems)
+	req.decoder.reset(req.batch, a.opts.Rules, a.opts.MaxItems, a.opts.MaxLabels)
 	if v == v2 {
 		err = req.decoder.decodeV2(body)
 	} else {
@@ -204,6 +223,8 @@ func (a *API) release(req *request) {
 		a.opts.Sink.Release(req.batch)
 		req.batch = nil
 	}
+	a.inFlight.Add(-req.held)
+	req.held = 0
 	req.shrink()
 	a.requests.Put(req)
 }

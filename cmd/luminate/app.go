@@ -128,6 +128,7 @@ func (m *Main) prepare() error {
 			ReadHeader: s.ReadHeaderTimeout.Std(), Read: s.ReadTimeout.Std(), Write: s.WriteTimeout.Std(), Idle: s.IdleTimeout.Std(),
 		},
 		MaxHeader: int(s.MaxHeaderBytes), MaxBody: int64(s.MaxBodyBytes), CORSOrigin: s.CORSOrigin, Version: buildVersion(),
+		MaxConns: maxConnections(s.MaxConnections),
 	})
 	return err
 }

@@ -30,7 +30,7 @@ func open(cfg *config.Config, hasher metric.Hasher, now func() time.Time, log *s
 		o := badger.Options{
 			Dir: c.Path, Hasher: hasher, PartitionWidth: c.PartitionWidth.Std(), Retention: cfg.Retention.Period.Std(),
 			FsyncPolicy: c.Fsync, MaxHeadSamples: int64(c.MaxHeadSamples), MaxHeadAge: c.MaxHeadAge.Std(),
-			MaxOpenPartitions: c.MaxOpenPartitions, MaxExemplars: cfg.Storage.MaxExemplars, WALSegmentBytes: int(c.WALSegmentBytes),
+			MaxOpenPartitions: c.MaxOpenPartitions, MaxPartitions: c.MaxPartitions, MaxExemplars: cfg.Storage.MaxExemplars, WALSegmentBytes: int(c.WALSegmentBytes),
 			MinFreeBytes: int64(c.MinFreeBytes), AllowLossyRecovery: cfg.Storage.AllowLossyRecovery, Logger: log, Registerer: reg, Now: now,
 		}
 		if o.MinFreeBytes == 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/version"
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/sys/unix"
 
 	"github.com/luminate-metrics/luminate/config"
 	"github.com/luminate-metrics/luminate/internal/ingest"
@@ -75,12 +76,14 @@ func (m *Main) groups(pipeline *ingest.Pipeline) []server.Group {
 	write := remotewrite.New(remotewrite.Options{
 		Sink: pipeline, Rules: &written, Logger: m.log, Registerer: m.registry,
 		MaxCompressed: int(m.cfg.RemoteWrite.MaxBodyBytes), MaxDecoded: int(m.cfg.RemoteWrite.MaxDecodedBytes),
-		MaxItems: m.cfg.RemoteWrite.MaxItems, Timeout: m.cfg.RemoteWrite.Timeout.Std(),
+		MaxItems: m.cfg.RemoteWrite.MaxItems, MaxLabels: int(m.cfg.RemoteWrite.MaxLabelBytes),
+		MaxInFlight: int(m.cfg.RemoteWrite.MaxInFlight), Timeout: m.cfg.RemoteWrite.Timeout.Std(),
 	})
 	read := remoteread.New(remoteread.Options{
 		Source: src, Logger: m.log, Registerer: m.registry,
-		MaxRequest: int(m.cfg.RemoteRead.MaxRequestBytes), MaxSamples: int64(m.cfg.RemoteRead.MaxSamples),
-		MaxFrame: int(m.cfg.RemoteRead.MaxFrameBytes), MaxConcurrent: m.cfg.RemoteRead.MaxConcurrent,
+		MaxRequest: int(m.cfg.RemoteRead.MaxRequestBytes), MaxMatchers: m.cfg.RemoteRead.MaxMatchers, MaxRegexp: int(m.cfg.RemoteRead.MaxRegexpBytes),
+		MaxSamples: int64(m.cfg.RemoteRead.MaxSamples),
+		MaxFrame:   int(m.cfg.RemoteRead.MaxFrameBytes), MaxConcurrent: m.cfg.RemoteRead.MaxConcurrent,
 		MaxWait: m.cfg.RemoteRead.MaxWait.Std(),
 	})
 	own := native.New(native.Options{
@@ -88,14 +91,15 @@ func (m *Main) groups(pipeline *ingest.Pipeline) []server.Group {
 		Limits: native.Limits{
 			BodyBytes: int64(m.cfg.Native.MaxBodyBytes), DecodedBytes: int64(m.cfg.Native.MaxDecodedBytes), Items: m.cfg.Native.MaxItems,
 			Buckets: int64(q.MaxPoints), Groups: q.MaxGroups, Values: int64(q.MaxValues), Samples: int64(q.MaxSamples),
-			Range: q.MaxRange.Std(), Names: q.MaxNames, Timeout: q.Timeout.Std(),
+			Range: q.MaxRange.Std(), Names: q.MaxNames, Concurrent: q.MaxConcurrent, Timeout: q.Timeout.Std(),
 		},
 	})
 	prom := promql.New(promql.Options{
 		Source: src, Maintenance: m.store, Logger: m.log, Registerer: m.registry, Now: m.now,
 		Limits: promql.Limits{
 			MaxSamples: q.MaxSamples, MaxPoints: q.MaxPoints, MaxConcurrent: q.MaxConcurrent, MaxExemplars: q.MaxExemplars,
-			MaxFormBytes: int64(q.MaxFormBytes), Timeout: q.Timeout.Std(), Lookback: q.LookbackDelta.Std(),
+			MaxFormBytes: int64(q.MaxFormBytes), MaxExpressionBytes: int(q.MaxExpressionBytes), MaxOperators: q.MaxOperators,
+			MaxSubquerySteps: q.MaxSubquerySteps, Timeout: q.Timeout.Std(), Lookback: q.LookbackDelta.Std(),
 		},
 		Language: promql.Language{
 			StableOnly: q.StableOnly, DelayedNameRemoval: q.DelayedNameRemoval, UseStartTimestamps: q.UseStartTimestamps,
@@ -137,6 +141,15 @@ func configYAML(c *config.Config) string {
 		return "# " + err.Error() + "\n"
 	}
 	return string(text)
+}
+
+// maxConnections leaves half of the files that the process may open to the store.
+func maxConnections(configured int) int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur/2 > uint64(configured) {
+		return configured
+	}
+	return int(limit.Cur / 2)
 }
 
 // instance is the label that tells this server's own metrics from those of others.

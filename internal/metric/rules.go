@@ -225,10 +225,43 @@ func (c *check) histograms(b *Batch, s *Series) {
 	s.Histograms.End = keep
 }
 
+// indices are the buckets that a histogram can have: from first, and before end.
+type indices struct{ first, end int64 }
+
+func bucketsOf(schema int32, custom []float64) indices {
+	if histogram.IsCustomBucketsSchema(schema) {
+		return indices{0, int64(len(custom)) + 1} // The last one goes to infinity.
+	}
+	return indices{math.MinInt32, math.MaxInt32}
+}
+
+// checkBounds refuses what Validate lets pass and the arithmetic of histograms does not bear: it widens zero buckets until
+// two are equally wide, which NaN never is, and counts buckets in 32 bits.
+func checkBounds(threshold float64, buckets indices, sides ...[]histogram.Span) error {
+	if !(threshold >= 0) || math.IsInf(threshold, 1) {
+		return fmt.Errorf("the zero threshold of the histogram is %v: it must be a finite number from 0", threshold)
+	}
+	for _, spans := range sides {
+		var index int64
+		for _, s := range spans {
+			index += int64(s.Offset)
+			if index < buckets.first || index+int64(s.Length) > buckets.end {
+				return fmt.Errorf("the spans of the histogram go from bucket %d to %d: there can be those from %d to %d",
+					index, index+int64(s.Length)-1, buckets.first, buckets.end-1)
+			}
+			index += int64(s.Length)
+		}
+	}
+	return nil
+}
+
 // normalise reduces h to the highest resolution that is kept and checks that its parts fit together.
 func (h *Histogram) normalise() error {
 	switch {
 	case h.Int != nil:
+		if err := checkBounds(h.Int.ZeroThreshold, bucketsOf(h.Int.Schema, h.Int.CustomValues), h.Int.PositiveSpans, h.Int.NegativeSpans); err != nil {
+			return err
+		}
 		if tooFine(h.Int.Schema) {
 			if err := h.Int.ReduceResolution(histogram.ExponentialSchemaMax); err != nil {
 				return err
@@ -236,6 +269,9 @@ func (h *Histogram) normalise() error {
 		}
 		return h.Int.Validate()
 	case h.Float != nil:
+		if err := checkBounds(h.Float.ZeroThreshold, bucketsOf(h.Float.Schema, h.Float.CustomValues), h.Float.PositiveSpans, h.Float.NegativeSpans); err != nil {
+			return err
+		}
 		if tooFine(h.Float.Schema) {
 			if err := h.Float.ReduceResolution(histogram.ExponentialSchemaMax); err != nil {
 				return err

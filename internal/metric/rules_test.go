@@ -197,6 +197,52 @@ func TestHistograms(t *testing.T) {
 	f(metric.Histogram{Timestamp: at, Int: &histogram.Histogram{Sum: math.Float64frombits(value.StaleNaN)}}, "")
 }
 
+// The arithmetic of such histograms never ends, or ends in the wrong bucket.
+func TestHistogramsOutOfBounds(t *testing.T) {
+	r := metric.PrometheusRules("_tenant_id")
+	f := func(threshold float64, want string, spans ...histogram.Span) {
+		t.Helper()
+		h := histogram.Histogram{ZeroThreshold: threshold, PositiveSpans: spans, NegativeSpans: spans}
+		for _, s := range spans {
+			h.PositiveBuckets = append(h.PositiveBuckets, make([]int64, s.Length)...)
+		}
+		h.NegativeBuckets = h.PositiveBuckets
+		for _, one := range []metric.Histogram{{Int: &h}, {Float: h.ToFloat(nil)}} {
+			one.Timestamp = now.UnixMilli()
+			b := metric.NewBatch(metric.NewHasher(1))
+			b.StartSeries(encoded(b, "__name__", "m"), 0)
+			b.AddHistogram(one)
+			out := r.Apply(b, now)
+			if want == "" && len(out) > 0 || want != "" && (len(out) != 1 || !strings.Contains(out[0].Detail, want)) {
+				t.Errorf("threshold %v, spans %v: got %v, want %q", threshold, spans, out, want)
+			}
+		}
+	}
+	f(0, "")
+	f(1e-128, "")
+	f(math.MaxFloat64, "")
+	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1e-300} {
+		f(bad, "the zero threshold of the histogram is")
+	}
+	f(0, "", histogram.Span{Offset: math.MaxInt32 - 2, Length: 2})
+	f(0, "from bucket 2147483646 to 2147483647", histogram.Span{Offset: math.MaxInt32 - 1, Length: 2})
+	f(0, "from bucket 2147483649 to 2147483650", histogram.Span{Offset: 1, Length: 1}, histogram.Span{Offset: math.MaxInt32, Length: 2})
+	f(0, "", histogram.Span{Offset: math.MinInt32, Length: 2})
+
+	for _, offset := range []int32{-1, 2} { // Of buckets 0 to 2.
+		h := histogram.Histogram{
+			Schema: histogram.CustomBucketsSchema, CustomValues: []float64{1, 2},
+			PositiveSpans: []histogram.Span{{Offset: offset, Length: 2}}, PositiveBuckets: []int64{0, 0},
+		}
+		b := metric.NewBatch(metric.NewHasher(1))
+		b.StartSeries(encoded(b, "__name__", "m"), 0)
+		b.AddHistogram(metric.Histogram{Timestamp: now.UnixMilli(), Int: &h})
+		if out := r.Apply(b, now); len(out) != 1 || !strings.Contains(out[0].Detail, "there can be those from 0 to 2") {
+			t.Errorf("custom buckets from %d: got %v", offset, out)
+		}
+	}
+}
+
 func TestTooFineHistogramsAreReduced(t *testing.T) {
 	b := metric.NewBatch(metric.NewHasher(1))
 	b.StartSeries(encoded(b, "__name__", "h"), 0)

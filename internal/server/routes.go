@@ -122,6 +122,9 @@ func (s *Server) handler(r route) http.Handler {
 		h = s.squeeze.wrap(h)
 	}
 	h = s.limitBody(r.fail, h)
+	if r.Scope != 0 && !r.readOnly() {
+		h = sameOrigin(r.fail, h)
+	}
 	if r.Scope != 0 {
 		h = s.opts.Auth.Require(r.Scope, r.fail, noteIdentity(h))
 	}
@@ -129,6 +132,19 @@ func (s *Server) handler(r route) http.Handler {
 		h = s.cors.wrap(h)
 	}
 	return s.observe.wrap(r.Path, r.fail, h)
+}
+
+// sameOrigin refuses what a page of another origin makes a browser send: a form needs no leave to be sent anywhere, and
+// where no token is asked for nothing else would stop it.
+func sameOrigin(fail auth.Renderer, next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := protection.Check(r); err != nil {
+			fail(w, problem.Wrap(problem.Forbidden, err, "writing and administration are not open to pages of other origins in a browser"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // readOnly reports whether a route does nothing but answer questions about one tenant.

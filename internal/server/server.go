@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 
 	"github.com/luminate-metrics/luminate/internal/problem"
 	"github.com/luminate-metrics/luminate/tenancy/auth"
@@ -36,6 +37,7 @@ type Options struct {
 	Timeouts   Timeouts
 	MaxHeader  int    // Bytes of a request's headers; 0 means 32 KiB.
 	MaxBody    int64  // Bytes of a request's body as sent; 0 means 32 MiB.
+	MaxConns   int    // Connections that are open at once, others wait; 0 means 10000.
 	CORSOrigin string // Regular expression of origins, matched as a whole; empty allows none.
 	Version    string // Shown on the page at /.
 }
@@ -72,6 +74,7 @@ func New(o Options) (*Server, error) {
 	}
 	setDefault(&o.MaxHeader, 32<<10)
 	setDefault(&o.MaxBody, 32<<20)
+	setDefault(&o.MaxConns, 10_000)
 	setDefault(&o.Timeouts.ReadHeader, 5*time.Second)
 	setDefault(&o.Timeouts.Read, time.Minute)
 	setDefault(&o.Timeouts.Write, 5*time.Minute)
@@ -150,7 +153,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Serve accepts connections from ln, which it closes, until Shutdown is called.
 func (s *Server) Serve(ln net.Listener) error {
-	if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+	// Connections that nobody counts would take the file descriptors that the store needs to go on.
+	if err := s.http.Serve(netutil.LimitListener(ln, s.opts.MaxConns)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("server: %w", err)
 	}
 	return nil

@@ -280,7 +280,7 @@ func TestCORS(t *testing.T) {
 	f(open, "OPTIONS", "/prometheus/api/v1/label/job/values", "https://grafana.test", "*", 204)
 	f(open, "GET", "/api/v1/query", "https://grafana.test", "*", 200)
 	f(open, "OPTIONS", "/api/v1/write", "https://grafana.test", "", 204)
-	f(open, "POST", "/api/v1/write", "https://grafana.test", "", 200)
+	f(open, "POST", "/api/v1/write", "https://grafana.test", "", 403)
 	f(open, "GET", "/metrics", "https://grafana.test", "", 200)
 	f(open, "OPTIONS", "/luminate/v1/metrics", "https://grafana.test", "", 204)
 	f(open, "OPTIONS", "/api/v1/admin/tsdb/delete_series", "https://grafana.test", "", 204)

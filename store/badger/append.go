@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/luminate-metrics/luminate/internal/metric"
+	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger/head"
 	"github.com/luminate-metrics/luminate/store/badger/wal"
 	"github.com/luminate-metrics/luminate/store/series"
@@ -30,7 +31,7 @@ func (v *view) Append(ctx context.Context, batch *metric.Batch) ([]metric.Reject
 	if err := v.store.checkRoom(); err != nil {
 		return nil, err
 	}
-	sc := screening{batch: batch, kept: batch, floor: v.store.floor()}
+	sc := screening{batch: batch, kept: batch, floor: v.store.floor(), calendar: v.store.calendar, last: store.Range{Min: 1}}
 	sc.run()
 	if sc.kept.Counts().Total() == 0 {
 		return sc.rejected, nil

@@ -80,6 +80,7 @@ func (s *Store) Expire(ctx context.Context, before int64) error {
 	if err := s.commit.do(ctx, &expiring{cutoff}); err != nil {
 		return fmt.Errorf("badger: expire: %w", err)
 	}
+	s.calendar.forget(cutoff)
 	s.opts.crash("expire: logged")
 	if err := s.dropPartitions(func(h *handle) bool { return h.in.Max < cutoff }); err != nil {
 		return fmt.Errorf("badger: expire: %w", err)

@@ -123,7 +123,6 @@ func (s *Store) finishFlush(ctx context.Context) error {
 		err = s.publish(f, written)
 	}
 	for _, w := range written {
-		w.handle.unpin()
 		if err != nil && w.isNew {
 			err = errors.Join(err, w.handle.drop())
 		}
@@ -155,7 +154,7 @@ func (s *Store) cut(ctx context.Context, h *head.Head) (map[int64][]piece, error
 	return pieces, nil
 }
 
-// wrote is a partition, pinned, with what it holds after a flush.
+// wrote is a partition with what it holds after a flush.
 type wrote struct {
 	handle *handle
 	info   partition.Info
@@ -177,17 +176,13 @@ func (s *Store) writePieces(ctx context.Context, index int64, sequence uint64, l
 	return w, err
 }
 
-// write adds samples to the partition, which stays pinned if that succeeds.
+// write adds samples to the partition. It is open no longer than that takes, for one flush may write to many.
 func (h *handle) write(ctx context.Context, sequence uint64, list []piece) (info partition.Info, err error) {
 	part, err := h.pin()
 	if err != nil {
 		return info, err
 	}
-	defer func() {
-		if err != nil {
-			h.unpin()
-		}
-	}()
+	defer h.unpin()
 	w, err := part.NewWriter(sequence)
 	if err != nil {
 		return info, err

@@ -68,6 +68,13 @@ func (s *Store) open() error {
 	if err := s.replay(); err != nil {
 		return err
 	}
+	s.calendar = newCalendar(s.width, s.opts.MaxPartitions)
+	for _, h := range s.live {
+		s.calendar.note(h.index)
+	}
+	if err := s.calendar.noteHead(s.active); err != nil {
+		return err
+	}
 	// The directories may be new: their names are to survive a power cut as what will be in them.
 	return errors.Join(catalog.SyncDir(dir), catalog.SyncDir(filepath.Dir(filepath.Clean(dir))))
 }

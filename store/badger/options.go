@@ -22,6 +22,7 @@ const (
 	DefaultMaxHeadSamples = 2_000_000
 	DefaultMaxHeadAge     = 2 * time.Hour
 	DefaultMaxOpen        = 8
+	DefaultMaxPartitions  = 2000
 	DefaultMinFreeBytes   = 256 << 20
 )
 
@@ -37,6 +38,7 @@ type Options struct {
 	MaxHeadSamples    int64         // Samples in memory at which they are moved to disk.
 	MaxHeadAge        time.Duration // How long samples stay in memory at most.
 	MaxOpenPartitions int           // Partitions that stay open while nobody reads them.
+	MaxPartitions     int           // Of the store; samples that would need one more are refused.
 	MaxExemplars      int           // Of a tenant; 0 means series.DefaultMaxExemplars.
 	WALSegmentBytes   int           // A multiple of 32 KiB; 0 means wal.DefaultSegmentBytes.
 
@@ -77,6 +79,7 @@ func (o *Options) setDefaults() error {
 	setDefault(&o.MaxHeadSamples, DefaultMaxHeadSamples)
 	setDefault(&o.MaxHeadAge, DefaultMaxHeadAge)
 	setDefault(&o.MaxOpenPartitions, DefaultMaxOpen)
+	setDefault(&o.MaxPartitions, DefaultMaxPartitions)
 	setDefault(&o.MaxExemplars, series.DefaultMaxExemplars)
 	setDefault(&o.MinFreeBytes, DefaultMinFreeBytes)
 	if o.Logger == nil {

@@ -2,14 +2,14 @@ package badger
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/luminate-metrics/luminate/internal/metric"
+	"github.com/luminate-metrics/luminate/store"
 )
 
 const (
-	mostLabelBytes = 512 << 10 // Of a series.
+	mostLabelBytes = 512 << 10 // Of a series, an exemplar or the description of a metric family.
 	mostBuckets    = 64 << 10  // Of a histogram, spans and custom bounds counted too.
 )
 
@@ -18,6 +18,8 @@ type screening struct {
 	batch    *metric.Batch
 	kept     *metric.Batch // batch itself as long as nothing is refused.
 	floor    int64         // The oldest time that is kept.
+	calendar *calendar
+	last     store.Range // Of the partition that was admitted last.
 	rejected []metric.Rejection
 }
 
@@ -33,12 +35,27 @@ func (c *screening) run() {
 			continue
 		}
 		part := screened{c, i}
-		if c.floor > math.MinInt64 {
-			screen(part, samplesOf, c.sample)
-		}
+		screen(part, samplesOf, c.sample)
 		screen(part, histogramsOf, c.histogram)
 		screen(part, exemplarsOf, c.exemplar)
 	}
+	c.metadata()
+}
+
+// metadata takes out what is said at too great length. Metadata have no series: their rejections name the first.
+func (c *screening) metadata() {
+	long := func(m metric.Metadata) bool {
+		return len(m.Family)+len(m.Type)+len(m.Help)+len(m.Unit) > mostLabelBytes
+	}
+	if !slices.ContainsFunc(c.batch.Metadata, long) {
+		return
+	}
+	c.edit()
+	c.kept.Metadata = slices.DeleteFunc(slices.Clone(c.batch.Metadata), long)
+	c.rejected = append(c.rejected, metric.Rejection{
+		Lost: metric.Counts{Metadata: len(c.batch.Metadata) - len(c.kept.Metadata)}, Reason: metric.InvalidValue,
+		Detail: fmt.Sprintf("the description of a metric family has more than %d bytes, the most that the store keeps", mostLabelBytes),
+	})
 }
 
 // edit makes kept a copy that may be changed.
@@ -120,8 +137,23 @@ func (c *screening) time(t int64) (metric.Reason, func() string) {
 	}
 }
 
+// partition is time for what goes into a partition.
+func (c *screening) partition(t int64) (metric.Reason, func() string) {
+	if reason, detail := c.time(t); reason != "" {
+		return reason, detail
+	}
+	if t < c.last.Min || t > c.last.Max {
+		index := indexOf(t, c.calendar.width)
+		if !c.calendar.admit(index) {
+			return c.calendar.tooManyPartitions(t)
+		}
+		c.last = rangeOf(index, c.calendar.width)
+	}
+	return "", nil
+}
+
 func (c *screening) sample(v *metric.Sample) (metric.Reason, func() string) {
-	return c.time(v.Timestamp)
+	return c.partition(v.Timestamp)
 }
 
 func (c *screening) histogram(h *metric.Histogram) (metric.Reason, func() string) {
@@ -139,10 +171,15 @@ func (c *screening) histogram(h *metric.Histogram) (metric.Reason, func() string
 			return fmt.Sprintf("histogram at %d has %d buckets: the store keeps at most %d", h.Timestamp, size, mostBuckets)
 		}
 	}
-	return c.time(h.Timestamp)
+	return c.partition(h.Timestamp)
 }
 
 func (c *screening) exemplar(x *metric.Exemplar) (metric.Reason, func() string) {
+	if len(x.Labels) > mostLabelBytes {
+		return metric.InvalidExemplar, func() string {
+			return fmt.Sprintf("the labels of the exemplar have %d bytes: the store keeps at most %d", len(x.Labels), mostLabelBytes)
+		}
+	}
 	it := metric.Labels(x.Labels)
 	for it.Next() {
 		continue

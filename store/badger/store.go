@@ -24,13 +24,14 @@ import (
 //
 // Locks are taken in this order: maintenance, mu, a handle's, the pool's, the catalog's. The committer takes mu only.
 type Store struct {
-	opts    Options
-	width   int64 // Of a partition, in milliseconds.
-	metrics *metrics
-	lock    *os.File
-	catalog *catalog.Catalog
-	pool    *pool
-	annex   *annex
+	opts     Options
+	width    int64 // Of a partition, in milliseconds.
+	metrics  *metrics
+	lock     *os.File
+	catalog  *catalog.Catalog
+	pool     *pool
+	annex    *annex
+	calendar *calendar
 
 	log     *wal.Log // The committer's.
 	commit  *committer

@@ -13,6 +13,7 @@ const (
 	cutBytes      = 1 << 20 // The size at which a batch goes on in another record.
 	cutSamples    = 1 << 16 // The floats of a series after which it goes on in another entry.
 	cutHistograms = 8       // The same for histograms, which may be large.
+	cutExemplars  = 8       // The same for exemplars.
 )
 
 // A Group is the records that become durable together. It is filled by one goroutine.
@@ -119,6 +120,12 @@ func (g *Group) Series(ref uint64, labels []byte, b *metric.Batch, s *metric.Ser
 		first := metric.Series{Samples: rest.Samples, Histograms: metric.Span{Start: rest.Histograms.Start, End: rest.Histograms.Start + cutHistograms}}
 		g.entry(ref, labels, b, &first)
 		labels, rest.Samples, rest.Histograms.Start = nil, metric.Span{}, first.Histograms.End
+	}
+	for rest.Exemplars.Len() > cutExemplars {
+		first := rest
+		first.Exemplars.End = first.Exemplars.Start + cutExemplars
+		g.entry(ref, labels, b, &first)
+		labels, rest = nil, metric.Series{Exemplars: metric.Span{Start: first.Exemplars.End, End: rest.Exemplars.End}}
 	}
 	g.entry(ref, labels, b, &rest)
 }

@@ -7,13 +7,17 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger/catalog"
 	"github.com/luminate-metrics/luminate/store/badger/partition"
+	"github.com/luminate-metrics/luminate/store/series"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
 
-// scattered is the number of chunks of a series, on average, from which on a partition is written anew.
+// scattered is the number of short pieces of a series, on average, from which on a partition is written anew. After that
+// it has at most one or two.
 const scattered = 16
 
 // Compact writes partitions anew from which samples were deleted, or which hold many small chunks.
@@ -41,7 +45,7 @@ func (s *Store) compact(ctx context.Context) error {
 	for _, h := range s.listed() {
 		p := st.Partition(h.number)
 		hidden := slices.ContainsFunc(deletions, func(d catalog.Deletion) bool { return d.Range.Overlaps(h.in) })
-		if !hidden && p.Chunks < scattered*p.Series {
+		if !hidden && p.Short < scattered*p.Series {
 			continue
 		}
 		if err := s.rewrite(ctx, h, p.Sequence); err != nil {
@@ -70,7 +74,11 @@ func (s *Store) rewrite(ctx context.Context, old *handle, sequence uint64) error
 	if err != nil {
 		return err
 	}
-	info, err := s.copyPartition(ctx, old, part, fresh, sequence)
+	sums := newDigest()
+	info, err := s.copyPartition(ctx, old, part, fresh, sequence, sums)
+	if err == nil && info.Series > 0 {
+		err = s.compareCopy(ctx, fresh, sums)
+	}
 	if err == nil && info.Series > 0 {
 		err = s.replace(old, fresh, info)
 	}
@@ -83,7 +91,7 @@ func (s *Store) rewrite(ctx context.Context, old *handle, sequence uint64) error
 	return s.dropPartitions(func(h *handle) bool { return h == old })
 }
 
-func (s *Store) copyPartition(ctx context.Context, old *handle, from *partition.Partition, fresh *handle, sequence uint64) (info partition.Info, err error) {
+func (s *Store) copyPartition(ctx context.Context, old *handle, from *partition.Partition, fresh *handle, sequence uint64, sums *digest) (info partition.Info, err error) {
 	to, err := fresh.pin()
 	if err != nil {
 		return info, err
@@ -95,7 +103,10 @@ func (s *Store) copyPartition(ctx context.Context, old *handle, from *partition.
 	}
 	tenants, err := from.Tenants(ctx)
 	for i := 0; i < len(tenants) && err == nil; i++ {
-		err = s.copyTenant(ctx, old, from, w, tenants[i])
+		err = s.copyTenant(ctx, old, from, tenants[i], func(ls labels.Labels, run series.Run) error {
+			sums.add(tenants[i], ls, run)
+			return w.Series(ctx, tenants[i], ls, run)
+		})
 	}
 	if err != nil {
 		w.Discard()
@@ -104,23 +115,55 @@ func (s *Store) copyPartition(ctx context.Context, old *handle, from *partition.
 	return w.Finish()
 }
 
-func (s *Store) copyTenant(ctx context.Context, old *handle, from *partition.Partition, w *partition.Writer, id tenancy.ID) error {
-	in := openPartitionReader(from, old, id, store.AllTime(), s.annex.deletionsOf(id, old.in))
+// copyTenant calls f with each series of a tenant that has samples which no deletion hides.
+func (s *Store) copyTenant(ctx context.Context, h *handle, from *partition.Partition, id tenancy.ID, f func(labels.Labels, series.Run) error) error {
+	in := openPartitionReader(from, h, id, store.AllTime(), s.annex.deletionsOf(id, h.in))
 	defer in.close()
 	found, err := in.reader.Select(ctx, store.Selection{})
 	if err != nil {
 		return err
 	}
+	pass := partition.NewPass()
 	for i := range found {
-		run, err := in.load(&found[i])
+		pass.Expect(&found[i])
+	}
+	for i := range found {
+		run, err := in.load(&found[i], pass)
+		if err == nil && len(run) > 0 {
+			err = f(found[i].Labels, run)
+		}
 		if err != nil {
 			return err
 		}
-		if err := w.Series(ctx, id, found[i].Labels, run); err != nil {
-			return err
-		}
 	}
-	return nil
+	return ctx.Err()
+}
+
+// compareCopy closes and opens a written partition, which verifies the checksums of its tables, and reads everything back
+// before what it was made from may go.
+func (s *Store) compareCopy(ctx context.Context, fresh *handle, want *digest) error {
+	if err := fresh.shut(); err != nil {
+		return err
+	}
+	fresh.forgetVerified()
+	s.opts.crash("compact: written")
+	part, err := fresh.pin()
+	if err != nil {
+		return err
+	}
+	defer fresh.unpin()
+	got := want.again()
+	tenants, err := part.Tenants(ctx)
+	for i := 0; i < len(tenants) && err == nil; i++ {
+		err = s.copyTenant(ctx, fresh, part, tenants[i], func(ls labels.Labels, run series.Run) error {
+			got.add(tenants[i], ls, run)
+			return nil
+		})
+	}
+	if err == nil && !got.equal(want) {
+		err = fmt.Errorf("%w: %s reads back as %s, but %s went in", store.ErrCorrupt, fresh.dir, got, want)
+	}
+	return err
 }
 
 // replace puts a partition in the place of another.
@@ -128,7 +171,7 @@ func (s *Store) replace(old, fresh *handle, info partition.Info) error {
 	err := s.catalog.Update(func(st *catalog.State) {
 		st.Partition(old.number).State = catalog.Dropping
 		p := st.Partition(fresh.number)
-		p.State, p.Sequence, p.Series, p.Chunks = catalog.Live, info.Sequence, info.Series, info.Chunks
+		took(p, info)
 	})
 	if err != nil {
 		return err

@@ -212,7 +212,7 @@ func (s *Store) liveAt(index int64) *handle {
 func (s *Store) newPartition(index int64) (*handle, error) {
 	var p catalog.Partition
 	err := s.catalog.Update(func(st *catalog.State) {
-		p = catalog.Partition{Index: index, Number: st.NextPartition, State: catalog.Building}
+		p = catalog.Partition{Index: index, Number: st.NextPartition, State: catalog.Building, Format: partition.Version}
 		st.NextPartition++
 		st.Partitions = append(st.Partitions, p)
 	})
@@ -235,7 +235,7 @@ func (s *Store) publish(f *frozen, written []wrote) error {
 	err := s.catalog.Update(func(st *catalog.State) {
 		for _, w := range written {
 			p := st.Partition(w.handle.number)
-			p.State, p.Sequence, p.Series, p.Chunks = catalog.Live, w.info.Sequence, w.info.Series, w.info.Chunks
+			took(p, w.info)
 		}
 		st.FirstRecord, st.Checkpoint, st.NextGeneration = f.first, name, f.head.Generation()+1
 	})
@@ -254,6 +254,11 @@ func (s *Store) publish(f *frozen, written []wrote) error {
 	s.mu.Unlock()
 	s.flushing = nil
 	return nil
+}
+
+// took enters into the catalog what a partition holds now.
+func took(p *catalog.Partition, info partition.Info) {
+	p.State, p.Sequence, p.Series, p.Chunks, p.Short = catalog.Live, info.Sequence, info.Series, info.Chunks, info.Short
 }
 
 // afterFlush lets go of what a published flush made superfluous.

@@ -142,7 +142,7 @@ func (s *Store) rebuildCatalog(used bool) error {
 		return err
 	}
 	for _, e := range entries {
-		p := catalog.Partition{State: catalog.Live}
+		p := catalog.Partition{State: catalog.Live, Format: partition.Version}
 		if n, err := fmt.Sscanf(e.Name(), "%d.%d", &p.Index, &p.Number); n != 2 || err != nil || strings.HasSuffix(e.Name(), ".dropped") {
 			continue
 		}
@@ -150,8 +150,11 @@ func (s *Store) rebuildCatalog(used bool) error {
 		if err == nil {
 			var info partition.Info
 			info, err = part.Info()
-			p.Sequence, p.Series, p.Chunks = info.Sequence, info.Series, info.Chunks
+			took(&p, info)
 			err = errors.Join(err, part.Close())
+		}
+		if errors.Is(err, partition.ErrVersion) {
+			return err // It is whole, and a program that knows it can read it.
 		}
 		if err != nil {
 			s.opts.Logger.Error("A partition can't be taken into the new catalog", slog.String("dir", e.Name()), slog.Any("err", err))
@@ -232,6 +235,10 @@ func (s *Store) quarantine(name string) error {
 func (s *Store) checkPartitions() error {
 	for _, p := range s.catalog.State().Partitions {
 		h := s.newHandle(p)
+		if p.Format != partition.Version {
+			return fmt.Errorf("%w: %s has format %d, this program reads format %d; run the version of the program that wrote it, or begin with an empty directory",
+				partition.ErrVersion, h.dir, max(p.Format, 1), partition.Version)
+		}
 		err := partition.Check(h.dir, p.Clean, p.Tables)
 		if err == nil && (!p.Clean || s.opts.AllowLossyRecovery) {
 			// It was open when the process ended: see at once whether all of it is there.

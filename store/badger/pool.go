@@ -217,6 +217,13 @@ func (h *handle) unpin() {
 	h.pool.trim()
 }
 
+// forgetVerified makes the next opening read all checksums again.
+func (h *handle) forgetVerified() {
+	h.mu.Lock()
+	h.verified = false
+	h.mu.Unlock()
+}
+
 // shut closes the partition unless somebody uses it.
 func (h *handle) shut() error {
 	h.mu.Lock()

@@ -141,13 +141,13 @@ func (p *partitionReader) close() {
 }
 
 // load returns the samples of a series that the view sees, and some before it.
-func (p *partitionReader) load(s *partition.Series) (series.Run, error) {
+func (p *partitionReader) load(s *partition.Series, pass *partition.Pass) (series.Run, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cursor == nil {
-		p.cursor = p.reader.NewCursor()
+		p.cursor = p.reader.NewCursor(p.in)
 	}
-	return p.cursor.Load(s, p.in, masksFor(p.deletions, s))
+	return p.cursor.Load(s, pass, masksFor(p.deletions, s))
 }
 
 // selectSeries returns the series that match sel and may have samples in the view; deleted ones are left out.
@@ -156,14 +156,22 @@ func (p *partitionReader) selectSeries(ctx context.Context, sel store.Selection)
 	if err != nil {
 		return nil, err
 	}
+	found = slices.DeleteFunc(found, func(s partition.Series) bool { return !s.Range.Overlaps(p.in) })
+	if len(p.deletions) == 0 {
+		return found, ctx.Err()
+	}
+	pass := partition.NewPass()
+	masked := func(s *partition.Series) bool { return len(masksFor(p.deletions, s)) > 0 }
+	for i := range found {
+		if masked(&found[i]) {
+			pass.Expect(&found[i])
+		}
+	}
 	kept := found[:0]
 	for i := range found {
 		s := &found[i]
-		if !s.Range.Overlaps(p.in) {
-			continue
-		}
-		if len(p.deletions) > 0 && len(masksFor(p.deletions, s)) > 0 {
-			run, err := p.load(s)
+		if masked(s) {
+			run, err := p.load(s, pass)
 			if err != nil {
 				return nil, err
 			}

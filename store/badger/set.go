@@ -27,6 +27,7 @@ type merged struct {
 
 type located struct {
 	in     *partitionReader
+	pass   *partition.Pass
 	series partition.Series
 }
 
@@ -81,12 +82,14 @@ func (r *reader) gather(ctx context.Context, sel store.Selection) ([]*merged, er
 		if err != nil {
 			return nil, err
 		}
+		pass := partition.NewPass()
 		for _, s := range found {
 			if s.Range.Min > r.in.Max {
 				continue
 			}
+			pass.Expect(&s)
 			m := at(s.Labels)
-			m.parts = append(m.parts, located{p, s})
+			m.parts = append(m.parts, located{p, pass, s})
 			m.inside = m.inside || s.Range.Max >= r.in.Min
 		}
 	}
@@ -108,7 +111,7 @@ func (r *reader) gather(ctx context.Context, sel store.Selection) ([]*merged, er
 func (m *merged) load() error {
 	var out series.Run
 	for i := range m.parts {
-		run, err := m.parts[i].in.load(&m.parts[i].series)
+		run, err := m.parts[i].in.load(&m.parts[i].series, m.parts[i].pass)
 		if err != nil {
 			return err
 		}

@@ -56,9 +56,11 @@ type Partition struct {
 	Index    int64   `json:"index"`  // Its time range begins at Index * PartitionWidth.
 	Number   uint64  `json:"number"` // Of the directory; each is used once.
 	State    string  `json:"state"`
+	Format   int     `json:"format"`   // Version of what is in the directory; partitions of version 1 have none here.
 	Sequence uint64  `json:"sequence"` // Of the last complete flush into it.
 	Series   uint64  `json:"series"`
-	Chunks   uint64  `json:"chunks"`
+	Chunks   uint64  `json:"chunks"`           // Values with samples.
+	Short    uint64  `json:"short,omitempty"`  // How often a series has a part in a value that a rewrite may join with another.
 	Clean    bool    `json:"clean"`            // Whether it was closed, and Tables are its files.
 	Tables   []Table `json:"tables,omitempty"` // Ascending by ID.
 }

@@ -12,13 +12,15 @@ import (
 type Info struct {
 	Sequence uint64 // The last flush that was written to it completely.
 	Series   uint64 // At least so many series are in it.
-	Chunks   uint64 // At least so many chunks are in it.
+	Chunks   uint64 // At least so many values with samples are in it: row groups, and chunks of histograms.
+	Short    uint64 // How often a series has a part in a value that a rewrite may join with another one.
 }
 
 func (i Info) encode() []byte {
-	b := binary.AppendUvarint([]byte{version}, i.Sequence)
+	b := binary.AppendUvarint([]byte{Version}, i.Sequence)
 	b = binary.AppendUvarint(b, i.Series)
-	return seal(binary.AppendUvarint(b, i.Chunks))
+	b = binary.AppendUvarint(b, i.Chunks)
+	return seal(binary.AppendUvarint(b, i.Short))
 }
 
 func decodeInfo(value []byte) (Info, error) {
@@ -26,38 +28,12 @@ func decodeInfo(value []byte) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	i := Info{Sequence: d.Uvarint(), Series: d.Uvarint(), Chunks: d.Uvarint()}
+	i := Info{Sequence: d.Uvarint(), Series: d.Uvarint(), Chunks: d.Uvarint(), Short: d.Uvarint()}
 	return i, complete(d)
 }
 
-// census counts what a partition holds of a series. It is written together with the chunks that it counts.
-type census struct {
-	chunks      uint64
-	samples     uint64 // Replaced ones included.
-	min, max    int64  // Time range of the samples.
-	first, last uint64 // Sequences of the first and last flush that wrote to it.
-}
-
-func (c census) encode() []byte {
-	b := binary.AppendUvarint([]byte{version}, c.chunks)
-	b = binary.AppendUvarint(b, c.samples)
-	b = binary.AppendVarint(b, c.min)
-	b = binary.AppendVarint(b, c.max)
-	b = binary.AppendUvarint(b, c.first)
-	return seal(binary.AppendUvarint(b, c.last))
-}
-
-func decodeCensus(value []byte) (census, error) {
-	d, err := opened(value)
-	if err != nil {
-		return census{}, err
-	}
-	c := census{chunks: d.Uvarint(), samples: d.Uvarint(), min: d.Varint(), max: d.Varint(), first: d.Uvarint(), last: d.Uvarint()}
-	return c, complete(d)
-}
-
 // encodeCount is the value of a tenant's entry: how many series it has.
-func encodeCount(n uint64) []byte { return seal(binary.AppendUvarint([]byte{version}, n)) }
+func encodeCount(n uint64) []byte { return seal(binary.AppendUvarint([]byte{Version}, n)) }
 
 func decodeCount(value []byte) (uint64, error) {
 	d, err := opened(value)
@@ -68,7 +44,23 @@ func decodeCount(value []byte) (uint64, error) {
 	return n, complete(d)
 }
 
-func encodeLabels(canonical []byte) []byte { return seal(append([]byte{version}, canonical...)) }
+// encodeSeries is the value of a series: the flush that it came with, and its labels.
+func encodeSeries(first uint64, canonical []byte) []byte {
+	return seal(append(binary.AppendUvarint([]byte{Version}, first), canonical...))
+}
+
+// decodeSeries returns labels that point into value.
+func decodeSeries(value []byte) (first uint64, canonical []byte, err error) {
+	payload, err := unseal(value)
+	if err != nil {
+		return 0, nil, err
+	}
+	first, n := binary.Uvarint(payload)
+	if n <= 0 {
+		return 0, nil, fmt.Errorf("%w: malformed entry", store.ErrCorrupt)
+	}
+	return first, payload[n:], nil
+}
 
 func opened(value []byte) (*codec.Decoder, error) {
 	payload, err := unseal(value)

@@ -10,15 +10,13 @@ import (
 )
 
 // EncodeChunk makes the values of a run, one after the other.
-func EncodeChunk(run series.Run) (values [][]byte, err error) {
+func EncodeChunk(run series.Run) (values [][]byte) {
 	for len(run) > 0 {
 		var value []byte
-		if value, run, err = encodeChunk(run); err != nil {
-			return nil, err
-		}
+		value, run = encodeChunk(run)
 		values = append(values, value)
 	}
-	return values, nil
+	return values
 }
 
 // DecodeChunk is what a Cursor does with a value.
@@ -30,6 +28,35 @@ func Seal(payload []byte) []byte { return seal(payload) }
 // ChunkKey is the key of a chunk.
 func ChunkKey(tenant tenancy.ID, id ID, sequence uint64, part int) []byte {
 	return chunkKey(tenant, id, sequence, part)
+}
+
+// RowsKey is the key of a row group.
+func RowsKey(tenant tenancy.ID, id ID, first int64, sequence uint64) []byte {
+	return rowsKey(tenant, id.group(), first, sequence)
+}
+
+// CensusKey is the key of the census of the group of a series.
+func CensusKey(tenant tenancy.ID, id ID) []byte { return censusKey(tenant, id.group()) }
+
+// SeriesKey is the key of a series.
+func SeriesKey(tenant tenancy.ID, id ID) []byte { return seriesKey(tenant, id) }
+
+// Get returns an entry.
+func (p *Partition) Get(key []byte) (value []byte, err error) {
+	err = p.db.View(func(txn *badgerdb.Txn) error {
+		value, err = get(txn, key)
+		return err
+	})
+	return value, err
+}
+
+// RecodeCensus decodes and encodes a census.
+func RecodeCensus(value []byte) ([]byte, error) {
+	c, err := decodeCensus(value)
+	if err != nil {
+		return nil, err
+	}
+	return c.encode(), nil
 }
 
 // PairKey is the key of a label value in the index.
@@ -50,4 +77,15 @@ func (p *Partition) Set(key, value []byte) error {
 // Entries calls f for each entry, in the order of keys.
 func (p *Partition) Entries(ctx context.Context, f func(key, value []byte) error) error {
 	return p.db.View(func(txn *badgerdb.Txn) error { return scan(ctx, txn, nil, f) })
+}
+
+// Hold makes p keep at most so many samples.
+func (p *Pass) Hold(most int) { p.most = most }
+
+// Held is how many samples p keeps, as it counts them and as they are.
+func (p *Pass) Held() (counted, actual int) {
+	for _, d := range p.held {
+		actual += d.samples
+	}
+	return p.count, actual
 }

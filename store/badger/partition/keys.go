@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 
+	"github.com/luminate-metrics/luminate/store/badger/rowgroup"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
 
@@ -13,27 +14,41 @@ const (
 	kindInfo     = 'i' // The partition: one entry.
 	kindTenant   = 't' // tenant
 	kindSeries   = 's' // tenant, id -> labels
-	kindData     = 'd' // tenant, id, then 0 -> census of the series; or 1, sequence, part -> chunk
+	kindData     = 'd' // tenant, group, then the rest below
 	kindName     = 'n' // tenant, label name
 	kindValue    = 'v' // tenant, label name, label value
 	kindPostings = 'p' // tenant, label name, label value, id
 )
 
+// What follows on the group in the key of data.
 const (
-	dataCensus = 0
-	dataChunk  = 1
+	dataCensus = 0 // Census of the group.
+	dataRows   = 1 // first timestamp, sequence -> row group
+	dataChunk  = 2 // member, sequence, part -> chunk of histograms
 
-	sequenceBytes = 8
-	partBytes     = 4
+	groupBytes = 4
+	rowsBytes  = 1 + 8 + 8
+	chunkBytes = 1 + 1 + 8 + 4
 )
 
-// An ID identifies a series within its tenant: the first half of the SHA-256 of its canonical labels.
-type ID [16]byte
+// An ID is the number of a series within its tenant and partition. Ids are given in the order in which the series arrive,
+// so that those of one target are neighbours. 64 of them in a row are a group.
+type ID uint32
 
-// IDOf returns the id of the series with the given canonical labels.
-func IDOf(canonical []byte) ID {
+const idBytes = 4
+
+// maxID leaves room above, so that the id after the last one is a number too.
+const maxID = math.MaxUint32 - 1
+
+func (id ID) group() uint32 { return uint32(id) / rowgroup.MaxMembers }
+func (id ID) member() int   { return int(id) % rowgroup.MaxMembers }
+
+// identity stands for the labels of a series: the first half of the SHA-256 of their canonical form.
+type identity [16]byte
+
+func identityOf(canonical []byte) identity {
 	sum := sha256.Sum256(canonical)
-	return ID(sum[:len(ID{})])
+	return identity(sum[:len(identity{})])
 }
 
 // appendTenant appends the tenant with its length before it, so that no tenant's keys are a prefix of another's.
@@ -87,26 +102,58 @@ func tenantKey(kind byte, tenant tenancy.ID) []byte {
 	return appendTenant([]byte{kind}, tenant)
 }
 
-func seriesKey(kind byte, tenant tenancy.ID, id ID) []byte {
-	return append(tenantKey(kind, tenant), id[:]...)
+func seriesKey(tenant tenancy.ID, id ID) []byte {
+	return binary.BigEndian.AppendUint32(tenantKey(kindSeries, tenant), uint32(id))
 }
 
-func censusKey(tenant tenancy.ID, id ID) []byte {
-	return append(seriesKey(kindData, tenant, id), dataCensus)
+// idIn returns the id that key is.
+func idIn(key []byte) (ID, bool) {
+	if len(key) != idBytes {
+		return 0, false
+	}
+	return ID(binary.BigEndian.Uint32(key)), true
+}
+
+// groupKey is the start of the keys of a group's data.
+func groupKey(tenant tenancy.ID, group uint32) []byte {
+	return binary.BigEndian.AppendUint32(tenantKey(kindData, tenant), group)
+}
+
+func censusKey(tenant tenancy.ID, group uint32) []byte {
+	return append(groupKey(tenant, group), dataCensus)
+}
+
+// rowsKey is the key of the samples of a group from a time on. Within a group they are in the order of that time.
+func rowsKey(tenant tenancy.ID, group uint32, first int64, sequence uint64) []byte {
+	key := append(groupKey(tenant, group), dataRows)
+	key = binary.BigEndian.AppendUint64(key, uint64(first)^1<<63)
+	return binary.BigEndian.AppendUint64(key, sequence)
 }
 
 func chunkKey(tenant tenancy.ID, id ID, sequence uint64, part int) []byte {
-	key := append(seriesKey(kindData, tenant, id), dataChunk)
+	key := append(groupKey(tenant, id.group()), dataChunk, byte(id.member()))
 	key = binary.BigEndian.AppendUint64(key, sequence)
 	return binary.BigEndian.AppendUint32(key, uint32(part))
 }
 
-// chunkSequence returns the flush that wrote a chunk, from the part of its key behind the series id.
-func chunkSequence(rest []byte) (uint64, bool) {
-	if len(rest) != 1+sequenceBytes+partBytes || rest[0] != dataChunk {
-		return 0, false
+// A place is what the key of a group's data says, from the part behind the group.
+type place struct {
+	kind     byte
+	first    int64 // Of rows.
+	member   int   // Of a chunk.
+	sequence uint64
+}
+
+func placeIn(rest []byte) (p place, ok bool) {
+	switch {
+	case len(rest) == rowsBytes && rest[0] == dataRows:
+		first := int64(binary.BigEndian.Uint64(rest[1:]) ^ 1<<63)
+		return place{kind: dataRows, first: first, sequence: binary.BigEndian.Uint64(rest[9:])}, true
+	case len(rest) == chunkBytes && rest[0] == dataChunk && int(rest[1]) < rowgroup.MaxMembers:
+		return place{kind: dataChunk, member: int(rest[1]), sequence: binary.BigEndian.Uint64(rest[2:])}, true
+	default:
+		return place{}, false
 	}
-	return binary.BigEndian.Uint64(rest[1:]), true
 }
 
 func nameKey(tenant tenancy.ID, name string) []byte {

@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/prometheus/model/labels"
 
-	"github.com/luminate-metrics/luminate/internal/metric"
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger/partition"
 	"github.com/luminate-metrics/luminate/store/series"
@@ -68,11 +69,15 @@ func read(ctx context.Context, p *partition.Partition, tenant tenancy.ID, masks 
 	if err != nil {
 		return nil, err
 	}
-	c := r.NewCursor()
+	c := r.NewCursor(store.AllTime())
 	defer c.Close()
+	pass := partition.NewPass()
+	for i := range found {
+		pass.Expect(&found[i])
+	}
 	var out []string
 	for i := range found {
-		run, err := c.Load(&found[i], store.AllTime(), masks)
+		run, err := c.Load(&found[i], pass, masks)
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +93,7 @@ func TestLaterFlushWins(t *testing.T) {
 	up := labels.FromStrings("__name__", "up")
 	write(t, p, 5, true, written{"a", up, series.Run{{Timestamp: 1, Value: 1}, {Timestamp: 2, Value: 1}}})
 	info := write(t, p, 300, true, written{"a", up, series.Run{{Timestamp: 0, Value: 2}, {Timestamp: 2, Value: 2}}})
-	if want := (partition.Info{Sequence: 300, Series: 1, Chunks: 2}); info != want {
+	if want := (partition.Info{Sequence: 300, Series: 1, Chunks: 2, Short: 2}); info != want {
 		t.Fatal(info)
 	}
 	check := func(masks []partition.Mask, want string) {
@@ -142,46 +147,72 @@ func TestTenantsAndKeysDoNotMix(t *testing.T) {
 	}
 }
 
-// TestInterruptedFlush checks that what a flush left half done is findable after the next.
+// TestInterruptedFlush checks that what a flush left half done is findable after the next, in which the series come in
+// another order, and that nothing of it goes to another series.
 func TestInterruptedFlush(t *testing.T) {
 	p := open(t)
-	big := make(series.Run, 200_000) // More than fits into one transaction.
-	for i := range big {
-		big[i] = series.Sample{Timestamp: int64(i), Value: float64(i*i) / 7}
+	rng := rand.New(rand.NewPCG(1, 2))
+	var list []written
+	for i := range 300 {
+		run := make(series.Run, 2000) // All in all more than fits into some transactions.
+		for k := range run {
+			run[k] = series.Sample{Timestamp: int64(k), Value: rng.Float64()}
+		}
+		list = append(list, written{"a", numbered(i), run})
 	}
-	up := labels.FromStrings("__name__", "up")
-	write(t, p, 1, false, written{"a", up, big})
-	write(t, p, 2, true, written{"a", up, big})
-	got, err := read(t.Context(), p, "a", nil, labels.MustNewMatcher(labels.MatchEqual, "__name__", "up"))
-	if err != nil || len(got) != 1 || strings.Count(got[0], ",") != len(big)-1 {
-		t.Fatalf("%d series, error %v", len(got), err)
+	write(t, p, 1, false, list...)
+	keys, err := p.Keys(t.Context())
+	if err != nil || len(keys) == 0 {
+		t.Fatal("nothing was written of the interrupted flush", err)
 	}
+	slices.Reverse(list)
+	write(t, p, 2, true, append(list, written{"a", numbered(1000), at(1, 1)})...)
+	for i := 0; i < len(list); i += 7 {
+		x := list[i]
+		got, err := read(t.Context(), p, "a", nil, labels.MustNewMatcher(labels.MatchEqual, "i", x.labels.Get("i")))
+		want := x.labels.String() + " " + strings.ReplaceAll(strings.TrimSpace(text(x.run)), "\n", ", ")
+		if err != nil || len(got) != 1 || got[0] != want {
+			t.Fatalf("series %d: %d found, error %v", i, len(got), err)
+		}
+	}
+	if got, err := read(t.Context(), p, "a", nil); err != nil || len(got) != 301 {
+		t.Fatal(len(got), err)
+	}
+}
+
+func move(p *partition.Partition, from, to []byte) error {
+	value, err := p.Get(from)
+	return errors.Join(err, p.Delete(from), p.Set(to, value))
 }
 
 func TestMissingEntriesAreCorruption(t *testing.T) {
 	up, down := labels.FromStrings("__name__", "up"), labels.FromStrings("__name__", "down")
-	id := partition.IDOf(metric.EncodeLabels(nil, up))
-	seriesKey := append([]byte("s\x01a"), id[:]...)
-	dataKey := append([]byte("d\x01a"), id[:]...)
+	const id = partition.ID(0)
+	seriesKey, censusKey, rowsKey := partition.SeriesKey("a", id), partition.CensusKey("a", id), partition.RowsKey("a", id, 1, 1)
 	byName := labels.MustNewMatcher(labels.MatchEqual, "__name__", "up")
 	for name, c := range map[string]struct {
 		do func(p *partition.Partition) error
 		by []*labels.Matcher
 	}{
-		"chunk":              {func(p *partition.Partition) error { return p.Delete(partition.ChunkKey("a", id, 1, 0)) }, nil},
-		"census":             {func(p *partition.Partition) error { return p.Delete(append(bytes.Clone(dataKey), 0)) }, nil},
+		"rows":               {func(p *partition.Partition) error { return p.Delete(rowsKey) }, nil},
+		"chunk":              {func(p *partition.Partition) error { return p.Delete(partition.ChunkKey("a", id+2, 1, 0)) }, nil},
+		"census":             {func(p *partition.Partition) error { return p.Delete(censusKey) }, nil},
 		"series, by index":   {func(p *partition.Partition) error { return p.Delete(seriesKey) }, []*labels.Matcher{byName}},
 		"series, in a scan":  {func(p *partition.Partition) error { return p.Delete(seriesKey) }, nil},
 		"labels are damaged": {func(p *partition.Partition) error { return p.Set(seriesKey, []byte("garbage")) }, nil},
-		"census is damaged": {func(p *partition.Partition) error {
-			return p.Set(append(bytes.Clone(dataKey), 0), []byte{1, 2, 3, 4, 5, 6})
+		"census is damaged":  {func(p *partition.Partition) error { return p.Set(censusKey, []byte{1, 2, 3, 4, 5, 6}) }, nil},
+		"a key of nonsense": {func(p *partition.Partition) error {
+			return p.Set(append(bytes.Clone(censusKey[:len(censusKey)-1]), 1, 2), nil)
 		}, nil},
-		"a key of nonsense":   {func(p *partition.Partition) error { return p.Set(append(bytes.Clone(dataKey), 1, 2), nil) }, nil},
-		"chunk of other text": {func(p *partition.Partition) error { return p.Set(partition.ChunkKey("a", id, 1, 0), []byte("garbage")) }, nil},
+		"rows are damaged":    {func(p *partition.Partition) error { return p.Set(rowsKey, []byte("garbage")) }, nil},
+		"rows of another key": {func(p *partition.Partition) error { return move(p, rowsKey, partition.RowsKey("a", id, 2, 1)) }, nil},
+		"chunk is damaged": {func(p *partition.Partition) error {
+			return p.Set(partition.ChunkKey("a", id+2, 1, 0), []byte("garbage"))
+		}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := open(t)
-			write(t, p, 1, true, written{"a", up, at(1, 1)}, written{"a", down, at(1, 1)})
+			write(t, p, 1, true, written{"a", up, at(1, 1)}, written{"a", down, at(1, 1)}, written{"a", labels.FromStrings("__name__", "h"), golden()})
 			if _, err := read(t.Context(), p, "a", nil, c.by...); err != nil {
 				t.Fatal(err)
 			}

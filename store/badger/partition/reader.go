@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -28,11 +27,8 @@ type Series struct {
 	Labels labels.Labels
 	Range  store.Range // Of its samples; deleted ones are counted.
 
-	census census
+	rows, chunks uint64 // Of its group.
 }
-
-// Sequence is the last flush that wrote to the series.
-func (s *Series) Sequence() uint64 { return s.census.last }
 
 // A Mask hides the samples in a range that flushes up to a sequence wrote.
 type Mask struct {
@@ -61,43 +57,42 @@ func (r *Reader) Select(ctx context.Context, sel store.Selection) ([]Series, err
 	if all {
 		return r.selectAll(ctx, sel)
 	}
-	var out []Series
+	p := picker{r: r, sel: sel}
 	for i, id := range ids {
 		if i%256 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		value, err := get(r.txn, seriesKey(kindSeries, r.tenant, id))
+		value, err := get(r.txn, seriesKey(r.tenant, id))
 		if err != nil {
 			return nil, err
 		}
 		if value == nil {
-			return nil, r.corrupt("series %x is in the index only", id)
+			return nil, r.corrupt("series %d is in the index only", id)
 		}
-		if out, err = r.match(out, id, value, sel); err != nil {
+		if err := p.take(id, value); err != nil {
 			return nil, err
 		}
 	}
-	return out, ctx.Err()
+	return p.out, ctx.Err()
 }
 
 func (r *Reader) selectAll(ctx context.Context, sel store.Selection) ([]Series, error) {
-	var out []Series
+	p := picker{r: r, sel: sel}
 	seen := uint64(0)
 	err := scan(ctx, r.txn, tenantKey(kindSeries, r.tenant), func(rest, value []byte) error {
-		if len(rest) != len(ID{}) {
+		id, ok := idIn(rest)
+		if !ok {
 			return r.corrupt("series key")
 		}
 		seen++
-		var err error
-		out, err = r.match(out, ID(rest), value, sel)
-		return err
+		return p.take(id, value)
 	})
 	if err != nil {
 		return nil, err
 	}
 	value, err := get(r.txn, tenantKey(kindTenant, r.tenant))
 	if err != nil || value == nil {
-		return out, err
+		return p.out, err
 	}
 	switch count, err := decodeCount(value); {
 	case err != nil:
@@ -105,34 +100,50 @@ func (r *Reader) selectAll(ctx context.Context, sel store.Selection) ([]Series, 
 	case seen < count:
 		return nil, r.corrupt("%d series are there, %d were written", seen, count)
 	}
-	return out, nil
+	return p.out, nil
 }
 
-// match appends the series to out if it matches sel.
-func (r *Reader) match(out []Series, id ID, value []byte, sel store.Selection) ([]Series, error) {
-	canonical, err := unseal(value)
+// A picker takes the series that match, in ascending order of ids.
+type picker struct {
+	r   *Reader
+	sel store.Selection
+	out []Series
+
+	group  uint32 // Of census.
+	census *census
+}
+
+// take takes the series if it matches.
+func (p *picker) take(id ID, value []byte) error {
+	_, canonical, err := decodeSeries(value)
 	if err != nil {
-		return nil, r.corrupt("series %x: %v", id, err)
+		return p.r.corrupt("series %d: %v", id, err)
 	}
 	ls, err := metric.DecodeLabels(canonical)
 	if err != nil {
-		return nil, r.corrupt("series %x: %v", id, err)
+		return p.r.corrupt("series %d: %v", id, err)
 	}
-	if !sel.Matches(ls) {
-		return out, nil
+	if !p.sel.Matches(ls) {
+		return nil
 	}
-	value, err = get(r.txn, censusKey(r.tenant, id))
-	if err != nil {
-		return nil, err
+	if p.census == nil || p.group != id.group() {
+		if value, err = get(p.r.txn, censusKey(p.r.tenant, id.group())); err != nil {
+			return err
+		}
+		if value == nil {
+			return p.r.corrupt("series %s has no census", ls)
+		}
+		if p.census, err = decodeCensus(value); err != nil {
+			return p.r.corrupt("series %s: %v", ls, err)
+		}
+		p.group = id.group()
 	}
-	if value == nil {
-		return nil, r.corrupt("series %s has no census", ls)
+	c := p.census
+	if c.members>>id.member()&1 == 0 {
+		return p.r.corrupt("series %s is not in the census", ls)
 	}
-	c, err := decodeCensus(value)
-	if err != nil {
-		return nil, r.corrupt("series %s: %v", ls, err)
-	}
-	return append(out, Series{ID: id, Labels: ls, Range: store.Range{Min: c.min, Max: c.max}, census: c}), nil
+	p.out = append(p.out, Series{ID: id, Labels: ls, Range: c.ranges[id.member()], rows: c.rows, chunks: c.chunks})
+	return nil
 }
 
 // candidates returns the ids of the series that may match, ascending; or all, which stands for every series.
@@ -177,22 +188,20 @@ func (r *Reader) candidates(ctx context.Context, sel store.Selection) (ids []ID,
 				return nil, false, err
 			}
 		}
-		slices.SortFunc(found, compareIDs)
+		slices.Sort(found)
 		return found, false, nil
 	}
 	return nil, true, nil
 }
 
-func compareIDs(a, b ID) int { return bytes.Compare(a[:], b[:]) }
-
 // intersect returns what is in both ascending lists, in the memory of a.
 func intersect(a, b []ID) []ID {
 	out := a[:0]
 	for len(a) > 0 && len(b) > 0 {
-		switch c := compareIDs(a[0], b[0]); {
-		case c < 0:
+		switch {
+		case a[0] < b[0]:
 			a = a[1:]
-		case c > 0:
+		case a[0] > b[0]:
 			b = b[1:]
 		default:
 			out, a, b = append(out, a[0]), a[1:], b[1:]
@@ -204,10 +213,11 @@ func intersect(a, b []ID) []ID {
 // postings appends the ids of the series with the given label, ascending.
 func (r *Reader) postings(ctx context.Context, dst []ID, name, value string) ([]ID, error) {
 	err := scan(ctx, r.txn, pairKey(kindPostings, r.tenant, name, value), func(rest, _ []byte) error {
-		if len(rest) != len(ID{}) {
+		id, ok := idIn(rest)
+		if !ok {
 			return r.corrupt("postings key")
 		}
-		dst = append(dst, ID(rest))
+		dst = append(dst, id)
 		return nil
 	})
 	return dst, err

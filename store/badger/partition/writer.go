@@ -2,20 +2,23 @@ package partition
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/luminate-metrics/luminate/internal/metric"
+	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/series"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
 
-const (
-	entryOverhead = 64        // Bytes that Badger counts for an entry beside key and value, from above.
-	unitBytes     = 256 << 10 // Chunks of a series that are written at once.
-)
+// entryOverhead is what Badger counts for an entry beside key and value, in bytes, from above.
+const entryOverhead = 64
 
 // A Writer writes one flush into a partition. It is for one goroutine.
 type Writer struct {
@@ -33,10 +36,32 @@ type Writer struct {
 	series  uint64              // Series of tenant.
 	counted bool                // Whether series is not written yet.
 	known   map[string]struct{} // Index keys of this flush that need not be written again.
+	ids     map[identity]member // All series of tenant.
+	next    uint64              // The id of the next new series.
+
+	batches   map[uint32]*batch // What waits for the other series of its group.
+	unwritten map[ID]unwritten
+	cutter    cutter
+
 	pending []pair
+	waiting int    // Bytes of samples in pending.
+	fresh   uint64 // New series in pending.
 }
 
 type pair struct{ key, value []byte }
+
+// member is where a series is; part of an index that was not complete if the flush of that sequence was not.
+type member struct {
+	id      ID
+	partial bool
+}
+
+// unwritten is a series that is not in the index yet, and if it is new nowhere.
+type unwritten struct {
+	isNew     bool
+	labels    labels.Labels
+	canonical []byte
+}
 
 // NewWriter starts a flush. Sequences ascend: where two flushes hold the same timestamp of a series, the later one wins.
 // The caller must call Finish or Discard.
@@ -48,10 +73,12 @@ func (p *Partition) NewWriter(sequence uint64) (*Writer, error) {
 	return &Writer{
 		p: p, sequence: sequence, info: info, complete: info.Sequence,
 		snapshot: p.db.NewTransaction(false), txn: p.db.NewTransaction(true), known: map[string]struct{}{},
+		ids: map[identity]member{}, batches: map[uint32]*batch{}, unwritten: map[ID]unwritten{},
 	}, nil
 }
 
-// Series writes the samples of a series. Each series is written once in a flush, and tenants one after the other.
+// Series takes the samples of a series, which must not change until Finish or Discard. Each series is written once in a
+// flush, and tenants one after the other. New series get ids in the order of the calls.
 func (w *Writer) Series(ctx context.Context, tenant tenancy.ID, ls labels.Labels, run series.Run) error {
 	if len(run) == 0 {
 		return nil
@@ -59,47 +86,102 @@ func (w *Writer) Series(ctx context.Context, tenant tenancy.ID, ls labels.Labels
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := w.startTenant(tenant); err != nil {
+	if err := w.startTenant(ctx, tenant); err != nil {
 		return err
 	}
-	canonical := metric.EncodeLabels(nil, ls)
-	id := IDOf(canonical)
-	c, isNew, err := w.census(tenant, id)
+	id, err := w.idOf(ls)
 	if err != nil {
 		return err
 	}
-	if isNew {
-		w.add(seriesKey(kindSeries, tenant, id), encodeLabels(canonical))
+	b := w.batches[id.group()]
+	if b == nil {
+		b = new(batch)
+		w.batches[id.group()] = b
 	}
-	if err := w.chunks(id, c, run); err != nil {
-		return err
+	b.runs[id.member()] = run
+	b.arrived |= 1 << id.member()
+	if b.arrived != math.MaxUint64 {
+		return nil
 	}
-	if isNew {
-		w.series++ // Now that it is in the transaction, or before it: the count is never too high.
-		w.info.Series++
-		w.counted = true
-	}
-	if isNew || c.first > w.complete {
-		// The index comes last: a series that is in it exists. What an interrupted flush began gets it now.
-		return w.index(id, ls)
-	}
-	return nil
+	delete(w.batches, id.group())
+	return w.writeGroup(id.group(), b)
 }
 
-func (w *Writer) startTenant(tenant tenancy.ID) error {
+// idOf returns the id of a series, which may be new.
+func (w *Writer) idOf(ls labels.Labels) (ID, error) {
+	canonical := metric.EncodeLabels(nil, ls)
+	identity := identityOf(canonical)
+	m, ok := w.ids[identity]
+	switch {
+	case ok && m.partial:
+		w.unwritten[m.id] = unwritten{labels: ls}
+	case ok:
+	case w.next > maxID:
+		return 0, fmt.Errorf("partition: write %s: tenant %s has %d series, which is all that a partition has room for", w.p.dir, w.tenant, w.next)
+	default:
+		m.id = ID(w.next)
+		w.next++
+		w.ids[identity] = m
+		w.unwritten[m.id] = unwritten{true, ls, canonical}
+	}
+	return m.id, nil
+}
+
+func (w *Writer) startTenant(ctx context.Context, tenant tenancy.ID) error {
 	if tenant == w.tenant {
 		return nil
 	}
-	if err := w.settle(); err != nil {
+	if err := w.endTenant(); err != nil {
 		return err
 	}
-	w.tenant, w.series = tenant, 0
+	w.tenant, w.series, w.next = tenant, 0, 0
 	clear(w.known)
+	clear(w.ids)
+	seen := uint64(0)
+	err := scan(ctx, w.snapshot, tenantKey(kindSeries, tenant), func(rest, value []byte) error {
+		id, ok := idIn(rest)
+		if !ok {
+			return fmt.Errorf("%w: series key", store.ErrCorrupt)
+		}
+		first, canonical, err := decodeSeries(value)
+		if err != nil {
+			return err
+		}
+		seen++
+		w.next = uint64(id) + 1
+		w.ids[identityOf(canonical)] = member{id, first > w.complete}
+		return nil
+	})
+	if err != nil {
+		return w.failed(err)
+	}
 	value, err := get(w.snapshot, tenantKey(kindTenant, tenant))
 	if value != nil && err == nil {
 		w.series, err = decodeCount(value)
 	}
-	return err
+	if err == nil && seen != w.series {
+		// An id that is given twice would lose what the first owner has.
+		err = fmt.Errorf("%w: %d series are there, %d were written", store.ErrCorrupt, seen, w.series)
+	}
+	if err != nil {
+		return w.failed(err)
+	}
+	return nil
+}
+
+func (w *Writer) failed(err error) error {
+	return fmt.Errorf("partition: write %s: tenant %s: %w", w.p.dir, w.tenant, err)
+}
+
+// endTenant writes the groups of the tenant that are not full, and how many series it has.
+func (w *Writer) endTenant() error {
+	for _, group := range slices.Sorted(maps.Keys(w.batches)) {
+		if err := w.writeGroup(group, w.batches[group]); err != nil {
+			return err
+		}
+		delete(w.batches, group)
+	}
+	return w.settle()
 }
 
 // settle writes how many series the tenant has.
@@ -116,57 +198,29 @@ func (w *Writer) settle() error {
 	return nil
 }
 
-func (w *Writer) census(tenant tenancy.ID, id ID) (c census, isNew bool, err error) {
-	value, err := get(w.snapshot, censusKey(tenant, id))
-	switch {
-	case err != nil:
-		return census{}, false, err
-	case value == nil:
-		return census{first: w.sequence}, true, nil
+func (w *Writer) census(group uint32) (*census, error) {
+	value, err := get(w.snapshot, censusKey(w.tenant, group))
+	if value == nil || err != nil {
+		return new(census), err
 	}
-	c, err = decodeCensus(value)
-	return c, false, err
-}
-
-// chunks writes run, the census always together with the chunks that it counts.
-func (w *Writer) chunks(id ID, c census, run series.Run) error {
-	if c.chunks == 0 {
-		c.min, c.max = run[0].Timestamp, run[len(run)-1].Timestamp
+	c, err := decodeCensus(value)
+	if err != nil {
+		return nil, w.failed(err)
 	}
-	c.min, c.max = min(c.min, run[0].Timestamp), max(c.max, run[len(run)-1].Timestamp)
-	c.last = w.sequence
-	bytes := 0
-	for part := 0; len(run) > 0; part++ {
-		value, rest, err := encodeChunk(run)
-		if err != nil {
-			return err
-		}
-		c.chunks++
-		w.info.Chunks++
-		c.samples += uint64(len(run) - len(rest))
-		w.add(chunkKey(w.tenant, id, w.sequence, part), value)
-		run = rest
-		if bytes += len(value); bytes > unitBytes || len(run) == 0 {
-			w.add(censusKey(w.tenant, id), c.encode())
-			if err := w.unit(); err != nil {
-				return err
-			}
-			bytes = 0
-		}
-	}
-	return nil
+	return c, nil
 }
 
 // index makes the series findable.
 func (w *Writer) index(id ID, ls labels.Labels) error {
+	key := binary.BigEndian.AppendUint32(nil, uint32(id))
 	ls.Range(func(l labels.Label) {
 		if w.once(nameKey(w.tenant, l.Name)) {
 			w.add(nameKey(w.tenant, l.Name), textValue(l.Name))
 		}
-		if key := pairKey(kindValue, w.tenant, l.Name, l.Value); w.once(key) {
-			w.add(key, textValue(l.Value))
+		if pair := pairKey(kindValue, w.tenant, l.Name, l.Value); w.once(pair) {
+			w.add(pair, textValue(l.Value))
 		}
-		w.add(append(pairKey(kindPostings, w.tenant, l.Name, l.Value), id[:]...), nil)
+		w.add(append(pairKey(kindPostings, w.tenant, l.Name, l.Value), key...), nil)
 	})
 	// A label set may be too large for one transaction, and nothing needs it to be in one.
 	list := w.pending
@@ -226,6 +280,9 @@ func (w *Writer) commit() error {
 // Finish makes the flush complete and durable and returns what the partition holds now.
 func (w *Writer) Finish() (Info, error) {
 	defer w.Discard()
+	if err := w.endTenant(); err != nil {
+		return Info{}, err
+	}
 	w.info.Sequence = w.sequence
 	w.add([]byte{kindInfo}, w.info.encode())
 	if err := w.unit(); err != nil {

@@ -75,7 +75,7 @@ func oddHistogram(rng *rand.Rand, s *series.Sample) {
 
 func TestChunkKeepsEverything(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for round := range 1500 {
+	for round := range 300 {
 		run := make(series.Run, 1+rng.IntN(300))
 		if round%300 == 0 {
 			run = make(series.Run, 5000)

@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -253,6 +254,62 @@ func TestGoldenCensusV2(t *testing.T) {
 		cut := partition.Seal(append([]byte(nil), value[:i]...))
 		if _, err := partition.RecodeCensus(cut); !errors.Is(err, store.ErrCorrupt) {
 			t.Fatalf("cut at %d: %v", i, err)
+		}
+	}
+}
+
+// TestRangeAtBounds reads ranges that touch the samples of a row group at one end only.
+func TestRangeAtBounds(t *testing.T) {
+	p := open(t)
+	write(t, p, 1, true, written{"a", numbered(1), series.Run{{Timestamp: 10, Value: 1}, {Timestamp: 20, Value: 2}, {Timestamp: 30, Value: 3}}})
+	f := func(minimum, maximum int64, want ...int64) {
+		t.Helper()
+		in := store.Range{Min: minimum, Max: maximum}
+		run, err := loadFirst(t.Context(), p, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int64
+		for _, s := range run.Between(in) {
+			got = append(got, s.Timestamp)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("in %v got %v, want %v", in, got, want)
+		}
+	}
+	f(0, 9)
+	f(0, 10, 10)
+	f(10, 10, 10)
+	f(11, 19)
+	f(20, 29, 20)
+	f(30, 30, 30)
+	f(30, 99, 30)
+	f(31, 99)
+}
+
+// TestGroupIsDecodedOnce checks that the first series of a group that is loaded brings the others which are expected.
+func TestGroupIsDecodedOnce(t *testing.T) {
+	p := open(t)
+	var list []written
+	for i := range 70 {
+		list = append(list, written{"a", numbered(i), series.Run{{Timestamp: 1}, {Timestamp: 2}}})
+	}
+	write(t, p, 1, true, list...)
+	r := p.NewReader("a")
+	defer r.Close()
+	found, err := r.Select(t.Context(), store.Selection{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, pass := r.NewCursor(store.AllTime()), partition.NewPass()
+	defer c.Close()
+	for i := 0; i < len(found); i += 2 {
+		pass.Expect(&found[i])
+	}
+	for _, step := range []struct{ load, held int }{{0, 62}, {2, 60}, {3, 60}, {64, 64}, {64, 64}, {62, 62}} {
+		run, err := c.Load(&found[step.load], pass, nil)
+		if _, held := pass.Held(); err != nil || len(run) != 2 || held != step.held {
+			t.Fatalf("after series %d: %d samples are held, error %v", step.load, held, err)
 		}
 	}
 }

@@ -161,9 +161,8 @@ func TestInterruptedFlush(t *testing.T) {
 		list = append(list, written{"a", numbered(i), run})
 	}
 	write(t, p, 1, false, list...)
-	keys, err := p.Keys(t.Context())
-	if err != nil || len(keys) == 0 {
-		t.Fatal("nothing was written of the interrupted flush", err)
+	if sampleEntries(t, p) == 0 {
+		t.Fatal("nothing was written of the interrupted flush")
 	}
 	slices.Reverse(list)
 	write(t, p, 2, true, append(list, written{"a", numbered(1000), at(1, 1)})...)

@@ -20,20 +20,16 @@ import (
 
 // TestCompactionKeepsTheSourceOfABadCopy changes what a compaction has written before it is compared.
 func TestCompactionKeepsTheSourceOfABadCopy(t *testing.T) {
-	for name, harm := range map[string]func(t *testing.T, dir string){
-		"a bit": func(t *testing.T, dir string) { rewriteFile(t, filepath.Join(dir, "*.sst"), flipAt(30)) },
-		"cut": func(t *testing.T, dir string) {
-			rewriteFile(t, filepath.Join(dir, "*.sst"), func([]byte) []byte { return nil })
-		},
-		"a value": func(t *testing.T, dir string) {
-			addTo(t, dir, labelsOf("up,i=1"), series.Run{{Timestamp: 1, Value: 9}})
-		},
-		"a sample": func(t *testing.T, dir string) {
-			addTo(t, dir, labelsOf("up,i=1"), series.Run{{Timestamp: 7, Value: 9}})
-		},
-		"a series": func(t *testing.T, dir string) {
-			addTo(t, dir, labelsOf("up,i=9"), series.Run{{Timestamp: 1, Value: 9}})
-		},
+	for name, c := range map[string]struct {
+		table  func([]byte) []byte // What happens to the first table; else a sample is added.
+		series string
+		at     int64
+	}{
+		"a bit":      {table: flipAt(30)},
+		"no table":   {table: func([]byte) []byte { return nil }},
+		"a value":    {series: "up,i=1", at: 1},
+		"a sample":   {series: "up,i=1", at: 7},
+		"one series": {series: "up,i=9", at: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -42,7 +38,11 @@ func TestCompactionKeepsTheSourceOfABadCopy(t *testing.T) {
 				o.SetCrash(func(at string) {
 					if at == "compact: written" && !harmed {
 						harmed = true
-						harm(t, newest(t, dir))
+						if part := newest(t, dir); c.table != nil {
+							rewriteFile(t, filepath.Join(part, "*.sst"), c.table)
+						} else {
+							addTo(t, part, labelsOf(c.series), series.Run{{Timestamp: c.at, Value: 9}})
+						}
 					}
 				})
 			})

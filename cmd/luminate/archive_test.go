@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -74,6 +75,21 @@ func TestBackupAndRestore(t *testing.T) {
 	if code, _, stderr := cli(t, nil, "backup", path, offline); code != 1 || !strings.Contains(stderr, "never replaces a file") {
 		t.Errorf("backup over a file: %d %s", code, stderr)
 	}
+	next := filepath.Join(out, "next")
+	for i, more := range [][]string{{path}, {path, "--from", online}} {
+		name := next + strconv.Itoa(i)
+		code, stdout, stderr := cli(t, nil, append([]string{"backup", "--since", online, name}, more...)...)
+		if code != 0 || !strings.HasPrefix(stdout, "wrote an increment of ") || !strings.Contains(stdout, " 0 series, ") {
+			t.Errorf("increment: %d %s%s", code, stdout, stderr)
+		}
+		if code, _, stderr := cli(t, nil, "restore", path, "--merge", name); code != 1 || !strings.Contains(stderr, "an increment can't be restored without") {
+			t.Errorf("restore an increment alone: %d %s", code, stderr)
+		}
+		chained := "--storage.badger.path=" + filepath.Join(t.TempDir(), "data")
+		if code, stdout, stderr := cli(t, nil, "restore", chained, online, name); code != 0 || !strings.Contains(stdout, "2 tenants, 2 series, 2 samples") {
+			t.Errorf("restore a chain: %d %s%s", code, stdout, stderr)
+		}
+	}
 	code, piped, stderr := cli(t, nil, "backup", path, "--tenants=b", "-")
 	if sum, err := archive.Verify(strings.NewReader(piped)); code != 0 || err != nil || len(sum.Header.Tenants) != 1 {
 		t.Errorf("backup to standard output: %d %v %s", code, err, stderr)
@@ -116,7 +132,9 @@ func TestArchiveCommandsRefuse(t *testing.T) {
 		}
 	}
 	f(2, "takes one file", "backup", path)
-	f(2, "takes one file", "restore", path, "a", "b")
+	f(2, "takes one file", "restore", path, "a", "-")
+	f(1, "no such file", "restore", path, "a", "b")
+	f(2, "--from needs --since", "backup", path, "--from", damaged, "x")
 	f(2, "takes one file", "verify")
 	f(2, "--tenants: tenant id", "backup", path, "--tenants=a/b", "x")
 	f(2, "storage.backend is memory", "restore", "--storage.backend=memory", damaged)

@@ -23,6 +23,9 @@ var (
 	// ErrNotEmpty reports that a store to restore into holds data already.
 	ErrNotEmpty = errors.New("archive: the store is not empty")
 
+	// ErrChain reports archives that are not a full one and the increments upon it.
+	ErrChain = errors.New("archive: not a chain")
+
 	// ErrRefused reports that a store did not take what an archive holds.
 	ErrRefused = errors.New("archive: refused by the store")
 )
@@ -43,14 +46,27 @@ type Destination interface {
 type Header struct {
 	Format  string       `json:"format"`           // formatName.
 	Version int          `json:"version"`          // Of the format.
-	Kind    string       `json:"kind"`             // Full: everything of its tenants.
+	Kind    string       `json:"kind"`             // Full or Incremental.
+	Parent  string       `json:"parent,omitempty"` // SHA-256 of the archive that an increment is to.
 	Created time.Time    `json:"created"`          // When the backup began: what was acknowledged before is in it.
 	Writer  string       `json:"writer,omitempty"` // The program and its version.
-	Tenants []tenancy.ID `json:"tenants"`          // All that the archive holds, in ascending order.
+	Only    []tenancy.ID `json:"only,omitempty"`   // What was asked for; none means all tenants.
+	Tenants []tenancy.ID `json:"tenants"`          // All that had data, in ascending order.
 }
 
-// Full is the kind of an archive that needs no other one.
-const Full = "full"
+// whole returns an error if the archive needs another one.
+func (h *Header) whole() error {
+	if h.Kind == Full {
+		return nil
+	}
+	return fmt.Errorf("%w: an increment can't be restored without what it is to, the archive with SHA-256 %s and those before", ErrChain, h.Parent)
+}
+
+// The kinds of archives.
+const (
+	Full        = "full"        // Everything of its tenants.
+	Incremental = "incremental" // What changed since its parent, which it needs.
+)
 
 // Counts numbers what an archive holds.
 type Counts struct {

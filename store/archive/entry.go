@@ -17,6 +17,7 @@ const (
 	floatsEntry     = 5
 	histogramsEntry = 6
 	endEntry        = 7
+	windowEntry     = 8 // Of increments only: what follows replaces all that the series has in it.
 )
 
 const (
@@ -34,6 +35,7 @@ type entry struct {
 	exemplar   metric.Exemplar
 	floats     []metric.Sample
 	histograms []metric.Histogram
+	window     int64
 	counts     Counts // Of the tenant.
 }
 
@@ -144,6 +146,8 @@ func (e *entry) decode(d *decoder) {
 		e.floats = d.floatSamples(e.floats)
 	case histogramsEntry:
 		e.histograms = d.histogramSamples(e.histograms)
+	case windowEntry:
+		e.window = d.varint()
 	case endEntry:
 		e.counts = Counts{
 			Tenants: 1, Series: int64(d.uvarint()), Samples: int64(d.uvarint()), Histograms: int64(d.uvarint()),

@@ -212,8 +212,8 @@ func (f *frameReader) header() (h Header, err error) {
 	if err := json.Unmarshal(content, &h); err != nil || h.Format != formatName || h.Version != version {
 		return h, damaged(f.at, "the header is not one of version %d", version)
 	}
-	if h.Kind != Full {
-		return h, fmt.Errorf("%w: the archive is of kind %q, this program reads %q", ErrVersion, h.Kind, Full)
+	if h.Kind != Full && h.Kind != Incremental {
+		return h, fmt.Errorf("%w: the archive is of kind %q, this program reads %q and %q", ErrVersion, h.Kind, Full, Incremental)
 	}
 	return h, nil
 }

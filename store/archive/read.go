@@ -28,6 +28,8 @@ type scanner struct {
 	labels   labels.Labels // Of the current series.
 	last     int64         // Time of the newest sample of the series.
 	any      bool          // Whether the series has a sample.
+	inWindow bool          // Whether a window of the series was begun, in an increment.
+	newest   int64         // That window.
 	tenants  int           // How many have begun.
 	now, all Counts
 }
@@ -112,28 +114,19 @@ func (s *scanner) follow() string {
 		s.now.Metadata++
 	case exemplarEntry:
 		s.now.Exemplars++
-		if _, ok := canonical(s.entry.labels); !ok {
-			return "malformed labels of a series"
-		}
-		if _, ok := canonical(s.exemplar.Labels); !ok {
+		_, ok := canonical(s.entry.labels)
+		if _, ok2 := canonical(s.exemplar.Labels); !ok || !ok2 {
 			return "malformed labels of an exemplar"
 		}
 	case seriesEntry:
 		return s.beginSeries()
-	case floatsEntry:
-		s.now.Samples += int64(len(s.floats))
-		for i := range s.floats {
-			if !s.later(s.floats[i].Timestamp) {
-				return "samples without a series, or not in the order of time"
-			}
+	case floatsEntry, histogramsEntry:
+		return s.samples()
+	case windowEntry:
+		if s.header.Kind != Incremental || s.series == nil || s.inWindow && s.window <= s.newest {
+			return "a window that may not be here"
 		}
-	case histogramsEntry:
-		s.now.Histograms += int64(len(s.histograms))
-		for i := range s.histograms {
-			if !s.later(s.histograms[i].Timestamp) {
-				return "histograms without a series, or not in the order of time"
-			}
-		}
+		s.inWindow, s.newest = true, s.window
 	case endEntry:
 		if s.now != s.counts {
 			return "the tenant has " + s.now.String() + ", it should be " + s.counts.String()
@@ -167,7 +160,7 @@ func (s *scanner) beginSeries() string {
 		return "series are not in the order of their labels"
 	}
 	s.now.Series++
-	s.labels, s.last, s.any = ls, math.MinInt64, false
+	s.labels, s.last, s.any, s.inWindow = ls, math.MinInt64, false, false
 	s.series = append(s.series[:0], s.entry.labels...)
 	if s.series == nil {
 		s.series = []byte{} // A series without labels.
@@ -175,9 +168,32 @@ func (s *scanner) beginSeries() string {
 	return ""
 }
 
+// samples checks that all samples of an entry may come now.
+func (s *scanner) samples() string {
+	ok := true
+	if s.kind == floatsEntry {
+		s.now.Samples += int64(len(s.floats))
+		for i := range s.floats {
+			ok = ok && s.later(s.floats[i].Timestamp)
+		}
+	} else {
+		s.now.Histograms += int64(len(s.histograms))
+		for i := range s.histograms {
+			ok = ok && s.later(s.histograms[i].Timestamp)
+		}
+	}
+	if !ok {
+		return "samples without a series, out of their window, or not in the order of time"
+	}
+	return ""
+}
+
 // later reports whether t may follow in the current series.
 func (s *scanner) later(t int64) bool {
 	if s.series == nil || s.any && t <= s.last {
+		return false
+	}
+	if s.header.Kind == Incremental && (!s.inWindow || windowOf(t) != s.newest) {
 		return false
 	}
 	s.last, s.any = t, true

@@ -39,23 +39,47 @@ func Restore(ctx context.Context, dst Destination, r io.Reader, o RestoreOptions
 	if err := empty(ctx, dst, o.Merge); err != nil {
 		return Restored{}, err
 	}
-	if s, ok := r.(io.Seeker); ok {
-		if at, err := s.Seek(0, io.SeekCurrent); err == nil { // Pipes are files that can't.
-			if sum, err := Verify(r); err != nil {
-				return Restored{Archive: sum}, fmt.Errorf("nothing was restored: %w", err)
-			}
-			if _, err := s.Seek(at, io.SeekStart); err != nil {
-				return Restored{}, fmt.Errorf("archive: rewind: %w", err)
-			}
-		}
+	if sum, err := ahead(r); err != nil {
+		return Restored{Archive: sum}, fmt.Errorf("nothing was restored: %w", err)
 	}
 	to := &restoring{ctx: ctx, dst: dst, batch: metric.NewBatch(o.Hasher)}
-	sum, err := scan(r, to.visit)
+	sum, err := scan(r, func(s *scanner) error {
+		if err := s.header.whole(); err != nil {
+			return err
+		}
+		return to.visit(s)
+	})
+	if err == nil {
+		err = sum.Header.whole() // It may hold nothing.
+	}
 	out := Restored{Archive: sum, PastRetention: to.past}
 	if err != nil {
 		return out, fmt.Errorf("the restore stopped after %s of %s: %w", to.done, sum.Header.Created.Format("2006-01-02T15:04:05Z07:00"), err)
 	}
 	return out, nil
+}
+
+// ahead verifies all of r and rewinds it, if that is possible.
+func ahead(r io.Reader) (Summary, error) {
+	s, ok := r.(io.Seeker)
+	if !ok {
+		return Summary{}, nil
+	}
+	at, err := s.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return Summary{}, nil //nolint:nilerr // Pipes are files that can't.
+	}
+	sum, err := Verify(r)
+	if err == nil {
+		err = sum.Header.whole()
+	}
+	if err != nil {
+		return sum, err
+	}
+	if _, err := s.Seek(at, io.SeekStart); err != nil {
+		return sum, fmt.Errorf("archive: rewind: %w", err)
+	}
+	return sum, nil
 }
 
 func empty(ctx context.Context, dst Destination, merge bool) error {

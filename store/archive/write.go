@@ -29,20 +29,44 @@ type WriteOptions struct {
 // the backup, later items may or may not be. It holds the labels of one tenant and the samples of one series in memory.
 // After an error what was written is no archive, and reading it says so.
 func Write(ctx context.Context, w io.Writer, src Source, o WriteOptions) (Summary, error) {
+	h, err := o.header(ctx, src)
+	if err != nil {
+		return Summary{}, err
+	}
+	return writeFrames(w, h, func(out *writer) error {
+		for _, id := range h.Tenants {
+			if err := out.tenant(ctx, id, src.Tenant(id)); err != nil {
+				return fmt.Errorf("archive: tenant %s: %w", id, err)
+			}
+		}
+		return nil
+	})
+}
+
+// header describes a full backup that begins now.
+func (o *WriteOptions) header(ctx context.Context, src Source) (Header, error) {
 	now := o.Now
 	if now == nil {
 		now = time.Now
 	}
-	h := Header{Format: formatName, Version: version, Kind: Full, Created: now().UTC(), Writer: o.Program, Tenants: []tenancy.ID{}}
+	h := Header{
+		Format: formatName, Version: version, Kind: Full, Created: now().UTC(), Writer: o.Program,
+		Only: slices.Compact(slices.Sorted(slices.Values(o.Tenants))), Tenants: []tenancy.ID{},
+	}
 	held, err := src.Tenants(ctx)
 	if err != nil {
-		return Summary{}, fmt.Errorf("archive: list tenants: %w", err)
+		return h, fmt.Errorf("archive: list tenants: %w", err)
 	}
 	for _, id := range held {
 		if o.Tenants == nil || slices.Contains(o.Tenants, id) {
 			h.Tenants = append(h.Tenants, id)
 		}
 	}
+	return h, nil
+}
+
+// writeFrames writes an archive whose entries come from f.
+func writeFrames(w io.Writer, h Header, f func(*writer) error) (Summary, error) {
 	frames, err := newFrameWriter(w)
 	if err != nil {
 		return Summary{}, err
@@ -51,10 +75,8 @@ func Write(ctx context.Context, w io.Writer, src Source, o WriteOptions) (Summar
 		return Summary{}, err
 	}
 	out := &writer{frames: frames}
-	for _, id := range h.Tenants {
-		if err := out.tenant(ctx, id, src.Tenant(id)); err != nil {
-			return Summary{}, fmt.Errorf("archive: tenant %s: %w", id, err)
-		}
+	if err := f(out); err != nil {
+		return Summary{}, err
 	}
 	if err := out.finish(); err != nil {
 		return Summary{}, err
@@ -106,16 +128,14 @@ func (w *writer) tenant(ctx context.Context, id tenancy.ID, from store.Tenant) (
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	w.now = Counts{Tenants: 1}
-	start := len(w.block)
-	w.block = appendText(append(w.block, tenantEntry), string(id))
-	if err := w.entry(start); err != nil {
+	if err := w.beginTenant(id, nil); err != nil {
 		return err
 	}
-	if err := w.metadata(ctx, from); err != nil {
-		return err
-	}
-	if err := w.exemplars(ctx, from); err != nil {
+	err = eachExtra(ctx, from, func(entry []byte, c Counts) error {
+		w.now.add(c)
+		return w.put(entry)
+	})
+	if err != nil {
 		return err
 	}
 	set := r.Select(ctx, store.Selection{Sorted: true})
@@ -128,10 +148,56 @@ func (w *writer) tenant(ctx context.Context, id tenancy.ID, from store.Tenant) (
 	if err := set.Err(); err != nil {
 		return err
 	}
-	start = len(w.block)
-	w.block = appendEnd(w.block, w.now)
-	w.counts.add(w.now)
+	return w.endTenant()
+}
+
+// put writes an entry that was encoded elsewhere.
+func (w *writer) put(entry []byte) error {
+	start := len(w.block)
+	w.block = append(w.block, entry...)
 	return w.entry(start)
+}
+
+// beginTenant begins a tenant with its metadata and exemplars.
+func (w *writer) beginTenant(id tenancy.ID, extras [][]byte) error {
+	w.now = Counts{Tenants: 1}
+	if err := w.put(appendText([]byte{tenantEntry}, string(id))); err != nil {
+		return err
+	}
+	for _, e := range extras {
+		if e[0] == metadataEntry {
+			w.now.Metadata++
+		} else {
+			w.now.Exemplars++
+		}
+		if err := w.put(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) beginSeries(canonical []byte) error {
+	start := len(w.block)
+	w.block = appendText(append(w.block, seriesEntry), canonical)
+	w.now.Series++
+	return w.entry(start)
+}
+
+// samples writes an encoded entry of samples.
+func (w *writer) samples(entry []byte) error {
+	n, _ := binary.Uvarint(entry[1:])
+	if entry[0] == floatsEntry {
+		w.now.Samples += int64(n)
+	} else {
+		w.now.Histograms += int64(n)
+	}
+	return w.put(entry)
+}
+
+func (w *writer) endTenant() error {
+	w.counts.add(w.now)
+	return w.put(appendEnd(nil, w.now))
 }
 
 func (c *Counts) add(d Counts) {
@@ -143,24 +209,18 @@ func (c *Counts) add(d Counts) {
 	c.Metadata += d.Metadata
 }
 
-func (w *writer) metadata(ctx context.Context, from store.Tenant) error {
-	list, err := from.Metadata(ctx, store.MetadataQuery{})
+// eachExtra calls f with the metadata of a tenant and then its exemplars, encoded, those in the order of time, because a
+// store that holds too many forgets those that came first.
+func eachExtra(ctx context.Context, from store.Tenant, f func(entry []byte, c Counts) error) error {
+	families, err := from.Metadata(ctx, store.MetadataQuery{})
 	if err != nil {
 		return err
 	}
-	for _, m := range list {
-		start := len(w.block)
-		w.block = appendMetadata(w.block, m)
-		w.now.Metadata++
-		if err := w.entry(start); err != nil {
+	for _, m := range families {
+		if err := f(appendMetadata(nil, m), Counts{Metadata: 1}); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// exemplars writes them in the order of time, because a store that holds too many forgets those that came first.
-func (w *writer) exemplars(ctx context.Context, from store.Tenant) error {
 	list, err := from.Exemplars(ctx, store.AllTime(), []store.Selection{{}})
 	if err != nil {
 		return err
@@ -178,10 +238,7 @@ func (w *writer) exemplars(ctx context.Context, from store.Tenant) error {
 	}
 	slices.SortStableFunc(all, func(a, b located) int { return cmp.Compare(a.Timestamp, b.Timestamp) })
 	for _, x := range all {
-		start := len(w.block)
-		w.block = appendExemplar(w.block, x.series, x.Exemplar)
-		w.now.Exemplars++
-		if err := w.entry(start); err != nil {
+		if err := f(appendExemplar(nil, x.series, x.Exemplar), Counts{Exemplars: 1}); err != nil {
 			return err
 		}
 	}
@@ -191,10 +248,7 @@ func (w *writer) exemplars(ctx context.Context, from store.Tenant) error {
 // series writes one series with all its samples.
 func (w *writer) series(s storage.Series, reuse chunkenc.Iterator) (chunkenc.Iterator, error) {
 	w.scratch = metric.EncodeLabels(w.scratch[:0], s.Labels())
-	start := len(w.block)
-	w.block = appendText(append(w.block, seriesEntry), w.scratch)
-	w.now.Series++
-	if err := w.entry(start); err != nil {
+	if err := w.beginSeries(w.scratch); err != nil {
 		return nil, err
 	}
 	it := s.Iterator(reuse)
@@ -230,13 +284,7 @@ func (w *writer) histogramRun(it chunkenc.Iterator, kind chunkenc.ValueType) (ch
 	n := 0
 	w.scratch = w.scratch[:0]
 	for ; (kind == chunkenc.ValHistogram || kind == chunkenc.ValFloatHistogram) && len(w.scratch) < maxHistogramBytes; kind = it.Next() {
-		h := metric.Histogram{Start: it.AtST()}
-		if kind == chunkenc.ValHistogram {
-			h.Timestamp, h.Int = it.AtHistogram(nil)
-		} else {
-			h.Timestamp, h.Float = it.AtFloatHistogram(nil)
-		}
-		w.scratch = appendHistogram(w.scratch, h)
+		w.scratch = appendHistogram(w.scratch, currentHistogram(it, kind))
 		n++
 	}
 	start := len(w.block)
@@ -244,4 +292,14 @@ func (w *writer) histogramRun(it chunkenc.Iterator, kind chunkenc.ValueType) (ch
 	w.block = append(w.block, w.scratch...)
 	w.now.Histograms += int64(n)
 	return kind, w.entry(start)
+}
+
+func currentHistogram(it chunkenc.Iterator, kind chunkenc.ValueType) metric.Histogram {
+	h := metric.Histogram{Start: it.AtST()}
+	if kind == chunkenc.ValHistogram {
+		h.Timestamp, h.Int = it.AtHistogram(nil)
+	} else {
+		h.Timestamp, h.Float = it.AtFloatHistogram(nil)
+	}
+	return h
 }

@@ -57,6 +57,7 @@ func RunArchive(t *testing.T, from, to Opener) {
 		}
 		Same(t, st, out)
 	})
+	t.Run("increments", func(t *testing.T) { runIncrements(t, from(t), to) })
 	t.Run("while writes go on", func(t *testing.T) { runArchiveUnderWrites(t, from(t), to) })
 }
 
@@ -75,6 +76,57 @@ func fillForArchive(p *probe) {
 	p.append(`partly 1d:9`)
 	p.as("acme2").append(`a{x="1"} 0:99`)
 	p.as("zeta").describe("only_metadata", "gauge", "", "")
+}
+
+// runIncrements changes a store step by step and wants each chain of archives to give the store back.
+func runIncrements(t *testing.T, st store.Store, to Opener) {
+	t.Helper()
+	p := newProbe(t, st)
+	fillForArchive(p)
+	steps := []func(){
+		func() {}, // Nothing changes.
+		func() { // New, late and replaced samples, a deleted series, a deleted range, a new kind of sample.
+			p.append(`a{x="1"} 10:99 16:1 9d:stale 20d:1`, `new 0:1`, `b # 8:1{t="9"}`)
+			p.delete("", `a{x="2"}`)
+			p.delete("3d..6d", `many{i="1"}`)
+			p.describe("a", "counter", "Newer.", "")
+		},
+		func() { // A tenant goes, another one comes, a deleted series comes back.
+			p.as("acme2").delete("", "{}")
+			p.as("last").append(`z 1d:1`)
+			p.append(`a{x="2"} 6:1`)
+		},
+		func() { // The tenant comes back with less.
+			p.as("acme2").append(`a{x="1"} 2d:5`)
+			p.fatal(st.Flush(p.ctx()), "flush")
+			p.fatal(st.Expire(p.ctx(), 2*day), "expire")
+			p.fatal(st.Compact(p.ctx()), "compact")
+		},
+	}
+	var full bytes.Buffer
+	_, err := archive.Write(p.ctx(), &full, st, archive.WriteOptions{})
+	p.fatal(err, "write")
+	files := [][]byte{full.Bytes()}
+	readers := func() (out []io.ReadSeeker) {
+		for _, f := range files {
+			out = append(out, bytes.NewReader(f))
+		}
+		return out
+	}
+	for i, step := range steps {
+		step()
+		var buf bytes.Buffer
+		written, err := archive.WriteIncrement(p.ctx(), &buf, st, readers(), archive.WriteOptions{})
+		p.fatal(err, "write an increment")
+		if i == 0 && (written.Counts.Series != 0 || written.Counts.Samples != 0) {
+			t.Errorf("nothing changed, but the increment has %s", written.Counts)
+		}
+		files = append(files, buf.Bytes())
+		got := to(t)
+		_, err = archive.RestoreChain(p.ctx(), got, readers(), archive.RestoreOptions{Hasher: Hasher()})
+		p.fatal(err, "restore")
+		Same(t, st, got)
+	}
 }
 
 // Same fails the test unless both stores hold the same samples, exemplars and metadata of the same tenants.
@@ -129,7 +181,7 @@ func (u *underWrites) start(t *testing.T, st store.Store) {
 	for i := range u.acknowledged {
 		u.clients.Go(func() {
 			name := metric.EncodeLabels(nil, labels.FromStrings(labels.MetricName, "client", "i", fmt.Sprint(i)))
-			for at := int64(1); ; at++ {
+			for at := int64(1); at <= 5000; at++ {
 				b := metric.NewBatch(Hasher())
 				b.StartSeries(name, 0)
 				b.AddSample(metric.Sample{Timestamp: at, Value: float64(at)})
@@ -171,7 +223,7 @@ func runArchiveUnderWrites(t *testing.T, st store.Store, to Opener) {
 	var u underWrites
 	u.start(t, st)
 	var buf bytes.Buffer
-	for round := range 5 {
+	for round := range 3 {
 		buf.Reset()
 		for u.now()[0] < int64(50*round) { // So that there is something.
 			if err := st.Ping(t.Context()); err != nil || t.Failed() {

@@ -108,10 +108,11 @@ type RemoteRead struct {
 
 // Native is the section native.
 type Native struct {
-	MaxBodyBytes    Bytes  `yaml:"max_body_bytes" doc:"Largest size of a request's body as sent; more is answered by 413."`
-	MaxDecodedBytes Bytes  `yaml:"max_decoded_bytes" doc:"Largest size of a request's body after decompression; more is answered by 413."`
-	MaxItems        int    `yaml:"max_items" doc:"Most metrics in a write."`
-	Limits          Limits `yaml:"limits" doc:"What is refused of a native write. Names must match ^[a-zA-Z_][a-zA-Z0-9_]*$ and values must be finite in any case. 0 means no limit."`
+	MaxBodyBytes     Bytes  `yaml:"max_body_bytes" doc:"Largest size of a request's body as sent; more is answered by 413."`
+	MaxDecodedBytes  Bytes  `yaml:"max_decoded_bytes" doc:"Largest size of a request's body after decompression; more is answered by 413."`
+	MaxItems         int    `yaml:"max_items" doc:"Most metrics in a write."`
+	BackupAllTenants bool   `yaml:"backup_all_tenants" doc:"Whether a request with the scope admin for one tenant may back up the data of all tenants. In modes none and header that is anybody who may administer."`
+	Limits           Limits `yaml:"limits" doc:"What is refused of a native write. Names must match ^[a-zA-Z_][a-zA-Z0-9_]*$ and values must be finite in any case. 0 means no limit."`
 }
 
 // Limits are the sections remote_write.limits and native.limits.

@@ -43,6 +43,8 @@ type Options struct {
 	Logger     *slog.Logger          // For failures that the client is not told the cause of; nil discards them.
 	Registerer prometheus.Registerer // For the API's own metrics; nil leaves them unregistered.
 	Now        func() time.Time      // nil means time.Now.
+	Backup     Backup                // nil means that there are no backups.
+	BackupAll  bool                  // Whether an administrator of one tenant may back up all of them.
 }
 
 // An API serves the native JSON API. Its handlers may run concurrently.
@@ -53,6 +55,9 @@ type API struct {
 	limits Limits
 	log    *slog.Logger
 	now    func() time.Time
+
+	backup    Backup
+	backupAll bool
 
 	buffers sync.Pool     // Of *[]byte: request bodies.
 	turns   chan struct{} // Holds an element for each read that runs.
@@ -65,6 +70,7 @@ type API struct {
 func New(o Options) *API {
 	a := &API{
 		sink: o.Sink, source: o.Source, rules: o.Rules, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now,
+		backup: o.Backup, backupAll: o.BackupAll,
 		queries: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "luminate_native_query_duration_seconds",
 			Help:    "Time from a valid native query to its result, without the encoding of the answer.",
@@ -111,6 +117,7 @@ func (a *API) Register(add func(method, path string, scope tenancy.Scopes, h htt
 		{http.MethodGet, metrics + "/:name/dimensions/:dimension/values", tenancy.Read, a.listValues},
 		{http.MethodGet, root + "/cardinality", tenancy.Read, a.serveCardinality},
 		{http.MethodPost, root + "/delete", tenancy.Admin, a.serveDelete},
+		{http.MethodPost, root + "/admin/backup", tenancy.Admin, a.serveBackup},
 	} {
 		add(r.method, r.path, r.scope, a.serve(r.serve))
 	}

@@ -46,5 +46,5 @@ func (a *API) cleanTombstones(req *request) (*answer, error) {
 // snapshot says that there is none.
 func (a *API) snapshot(*request) (*answer, error) {
 	return nil, problem.New(problem.NotFound,
-		"this version takes no snapshots over HTTP: stop the server and copy its data directory, or read the data out by remote read")
+		"there are no snapshots over HTTP on the disk of the server: POST /luminate/v1/admin/backup streams an archive of the tenant")
 }

@@ -58,7 +58,7 @@ func TestQ23Admin(t *testing.T) {
 	c.err = errors.New("disk on fire")
 	api.post("/api/v1/admin/tsdb/clean_tombstones").fails(500, "internal", "internal error")
 	newAPI(t, promql.Options{}).post("/api/v1/admin/tsdb/clean_tombstones").is(http.StatusNoContent, "")
-	api.post("/api/v1/admin/tsdb/snapshot").fails(404, "not_found", "copy its data directory")
+	api.post("/api/v1/admin/tsdb/snapshot").fails(404, "not_found", "/luminate/v1/admin/backup")
 }
 
 // TestQ25Routes also holds what may change data: never a GET, and always the scope admin.

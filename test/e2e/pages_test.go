@@ -95,7 +95,7 @@ func TestPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, page := range []string{"README.md", "docs/guides/quickstart.md"} {
+	for _, page := range []string{"README.md", "docs/guides/quickstart.md", "docs/operations/backup-restore.md"} {
 		t.Run(strings.ReplaceAll(page, "/", "_"), func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(root, page))
 			if err != nil {

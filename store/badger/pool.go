@@ -131,7 +131,7 @@ func (h *handle) pin() (*partition.Partition, error) {
 	defer h.mu.Unlock()
 	if h.part == nil {
 		if err := h.openPartition(); err != nil {
-			return nil, fmt.Errorf("badger: %w", err)
+			return nil, fmt.Errorf("badger: %w", h.pool.store.damagedPartition(err))
 		}
 	}
 	h.pins++
@@ -163,7 +163,7 @@ func (h *handle) openPartition() error {
 			return err
 		}
 	}
-	kept, err := h.keepLogs(entry)
+	kept, err := h.keepFiles(entry)
 	if err != nil {
 		return err
 	}
@@ -182,32 +182,53 @@ func (h *handle) openPartition() error {
 	return err
 }
 
-// keepLogs copies what Badger holds in its own logs, which it cuts at the first damage without a word. It is for a
-// partition that was open when the process before ended; the copies stay if something turns out to be missing.
-func (h *handle) keepLogs(entry *catalog.Partition) (kept []string, err error) {
+// keepFiles copies what Badger may cut or delete without a word: it cuts its own logs and its manifest at the first
+// damage, and deletes tables that the manifest does not name. It is for a partition that was open when the process before
+// ended; the copies stay if something turns out to be missing.
+func (h *handle) keepFiles(entry *catalog.Partition) (kept []string, err error) {
 	if entry.Clean || entry.State != catalog.Live || h.verified {
 		return nil, nil
-	}
-	names, err := filepath.Glob(filepath.Join(h.dir, "*.mem"))
-	if err != nil || len(names) == 0 {
-		return nil, err
 	}
 	dir := filepath.Join(h.pool.store.opts.Dir, quarantineDir)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		data, err := os.ReadFile(name)
+	for _, pattern := range []string{"*.mem", "MANIFEST", "*.sst"} {
+		names, err := filepath.Glob(filepath.Join(h.dir, pattern))
 		if err != nil {
 			return kept, err
 		}
-		copied := filepath.Join(dir, filepath.Base(h.dir)+"-"+filepath.Base(name))
-		if err := catalog.WriteFile(copied, bytes.TrimRight(data, "\x00")); err != nil {
-			return kept, err
+		for _, name := range names {
+			copied := filepath.Join(dir, filepath.Base(h.dir)+"-"+filepath.Base(name))
+			if err := keep(name, copied); err != nil {
+				return kept, err
+			}
+			kept = append(kept, copied)
 		}
-		kept = append(kept, copied)
 	}
-	return kept, nil
+	return kept, catalog.SyncDir(dir)
+}
+
+// keep copies a file; a table, which never changes, gets a second name. A copy that a failed start left is of what was
+// there before Badger cut it, so it is not replaced.
+func keep(name, copied string) error {
+	if filepath.Ext(name) == ".sst" {
+		if err := os.Link(name, copied); !errors.Is(err, os.ErrExist) {
+			return err
+		}
+		return nil
+	}
+	if _, err := os.Stat(copied); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if filepath.Ext(name) == ".mem" {
+		data = bytes.TrimRight(data, "\x00") // It is mostly a hole.
+	}
+	return catalog.WriteFile(copied, data)
 }
 
 func (h *handle) unpin() {

@@ -39,6 +39,9 @@ func Open(opts Options) (*Partition, error) {
 	if err := removeUnborn(opts.Dir); err != nil {
 		return nil, fmt.Errorf("partition: open %s: %w", opts.Dir, err)
 	}
+	if err := checkTables(opts.Dir); err != nil {
+		return nil, fmt.Errorf("partition: open %s: %w", opts.Dir, err)
+	}
 	db, err := badgerdb.Open(badgerOptions(opts.Dir, logger))
 	if err != nil {
 		if errno := syscall.Errno(0); !errors.As(err, &errno) {
@@ -74,7 +77,7 @@ func badgerOptions(dir string, logger *slog.Logger) badgerdb.Options {
 
 func (p *Partition) check(opts Options) error {
 	if opts.Verify {
-		if err := p.db.VerifyChecksum(); err != nil {
+		if err := p.verify(); err != nil {
 			return fmt.Errorf("%w: %w", store.ErrCorrupt, err)
 		}
 	}
@@ -88,6 +91,16 @@ func (p *Partition) check(opts Options) error {
 			store.ErrCorrupt, info.Series, info.Chunks, info.Sequence, want.Series, want.Chunks, want.Sequence)
 	}
 	return nil
+}
+
+// verify reads all tables. Badger panics where a block is damaged.
+func (p *Partition) verify() (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("a table can't be read: %v", v)
+		}
+	}()
+	return p.db.VerifyChecksum()
 }
 
 // Info returns what the partition knows about itself.

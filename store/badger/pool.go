@@ -26,6 +26,7 @@ type handle struct {
 
 	mu       sync.Mutex // Held while the partition is being opened or closed.
 	part     *partition.Partition
+	frozen   bool // Whether part takes no writes, because it was opened on a full disk.
 	pins     int  // Who uses part.
 	refs     int  // Who may still want to use it; being listed is one.
 	verified bool // Whether all checksums were read once.
@@ -105,9 +106,7 @@ func (h *handle) drop() error {
 func (h *handle) remove() error {
 	var err error
 	if h.part != nil {
-		err = h.part.Close()
-		h.part = nil
-		h.pool.forget(h)
+		err = h.closePartition()
 	}
 	return errors.Join(err, h.pool.store.removePartition(h.number, h.dir))
 }
@@ -125,12 +124,32 @@ func (s *Store) removePartition(number uint64, dir string) error {
 	return s.catalog.Update(func(st *catalog.State) { st.Remove(number) })
 }
 
-// pin returns the open partition; the caller must unpin it.
+// pin returns the open partition for reading; the caller must unpin it.
 func (h *handle) pin() (*partition.Partition, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.pinOpen(h.pool.store.checkSpace() != nil)
+}
+
+// pinForWriting is pin for writing.
+func (h *handle) pinForWriting() (*partition.Partition, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.part != nil && h.frozen {
+		if h.pins > 0 {
+			return nil, fmt.Errorf("badger: %w: the partition %s was opened on a full disk and is still being read", store.ErrUnavailable, h.dir)
+		}
+		if err := h.closePartition(); err != nil {
+			return nil, err
+		}
+	}
+	return h.pinOpen(false)
+}
+
+// pinOpen opens the partition if it is not open, and pins it. The caller holds h.mu.
+func (h *handle) pinOpen(full bool) (*partition.Partition, error) {
 	if h.part == nil {
-		if err := h.openPartition(); err != nil {
+		if err := h.openPartition(full); err != nil {
 			return nil, fmt.Errorf("badger: %w", h.pool.store.damagedPartition(err))
 		}
 	}
@@ -139,8 +158,9 @@ func (h *handle) pin() (*partition.Partition, error) {
 	return h.part, nil
 }
 
-// openPartition checks and opens. The caller holds h.mu.
-func (h *handle) openPartition() error {
+// openPartition checks and opens. On a full disk Badger would end the process by a signal when it can't write to a file
+// that it maps, so a partition that was closed in order is opened without any writing then. The caller holds h.mu.
+func (h *handle) openPartition(full bool) error {
 	s := h.pool.store
 	st := s.catalog.State()
 	entry := st.Partition(h.number)
@@ -152,7 +172,8 @@ func (h *handle) openPartition() error {
 			return err
 		}
 	}
-	if entry.Clean {
+	frozen := full && entry.Clean
+	if entry.Clean && !frozen {
 		// From now on Badger may change its tables at any time.
 		err := s.catalog.Update(func(st *catalog.State) {
 			if p := st.Partition(h.number); p != nil {
@@ -168,13 +189,13 @@ func (h *handle) openPartition() error {
 		return err
 	}
 	part, err := partition.Open(partition.Options{
-		Dir: h.dir, Verify: !h.verified, Logger: s.opts.Logger,
+		Dir: h.dir, Verify: !h.verified, Frozen: frozen, Logger: s.opts.Logger,
 		Expect: partition.Info{Sequence: entry.Sequence, Series: entry.Series, Chunks: entry.Chunks},
 	})
 	if err != nil {
 		return err
 	}
-	h.part, h.verified = part, true
+	h.part, h.frozen, h.verified = part, frozen, true
 	h.pool.add(h)
 	for _, name := range kept {
 		err = errors.Join(err, os.Remove(name))
@@ -245,11 +266,9 @@ func (h *handle) shut() error {
 	if h.part == nil || h.pins > 0 {
 		return nil
 	}
-	err := h.part.Close()
-	h.part = nil
-	h.pool.forget(h)
-	if err != nil {
-		return err
+	frozen := h.frozen
+	if err := h.closePartition(); err != nil || frozen {
+		return err // The catalog says already that a frozen one is closed.
 	}
 	tables, err := partition.Tables(h.dir)
 	if err != nil {
@@ -260,6 +279,21 @@ func (h *handle) shut() error {
 			p.Clean, p.Tables = true, tables
 		}
 	})
+}
+
+// closePartition closes what is open. The caller holds h.mu.
+func (h *handle) closePartition() error {
+	err := h.part.Close()
+	h.part = nil
+	h.pool.forget(h)
+	return err
+}
+
+// closingWrites reports whether closing the partition writes to the disk.
+func (h *handle) closingWrites() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.part != nil && !h.frozen
 }
 
 func (p *pool) add(h *handle) {
@@ -294,7 +328,11 @@ func (p *pool) trim() {
 	list := slices.Clone(p.open)
 	slices.SortFunc(list, func(a, b *handle) int { return int(int64(a.used) - int64(b.used)) })
 	p.mu.Unlock()
+	full := p.store.checkSpace() != nil
 	for _, h := range list[:excess] {
+		if full && h.closingWrites() {
+			continue
+		}
 		if err := h.shut(); err != nil {
 			p.store.opts.Logger.Error("A partition could not be closed", slog.String("dir", h.dir), slog.Any("err", err))
 		}

@@ -182,7 +182,7 @@ func (d damage) check(t *testing.T, in stored) {
 // first starts a server without leave to lose anything.
 func (d damage) first(t *testing.T, dir string, in stored) {
 	t.Helper()
-	out := ""
+	var out string
 	if d.want == refuses {
 		out = refused(t, dir)
 	} else {

@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -31,7 +32,8 @@ func fullDisk(t *testing.T, d *disk) {
 	t.Helper()
 	l := ledger.New("full")
 	writers := ledger.Writers(8, ledger.Large, l)
-	settings := append(small(), thresholdSetting)
+	// One open partition: reads open and close the others all the time.
+	settings := append(small(), thresholdSetting, "LUMINATE_STORAGE_BADGER_MAX_OPEN_PARTITIONS=1", "LUMINATE_STORAGE_BADGER_MAX_HEAD_AGE=1s")
 	server := start(t, d.dir, settings...)
 	if err := ledger.Once(t.Context(), writers, server.URL(), 4); err != nil {
 		t.Fatal(err)
@@ -46,7 +48,16 @@ func fullDisk(t *testing.T, d *disk) {
 		t.Errorf("only %d bytes are free: the threshold of %d was overrun", free, threshold)
 	}
 	verify(t, server, l)
-	d.fill(t, "foreign", 0) // Somebody else takes what the server leaves.
+	// Somebody else takes what the server leaves, once nothing is on its way to the disk.
+	seen := len(server.Output())
+	eventually(t, 30*time.Second, func(context.Context) error {
+		d.fill(t, "ballast", threshold-(1<<20)) // A flush that ends gives space back.
+		if !strings.Contains(server.Output()[seen:], "Background maintenance failed") {
+			return errors.New("no flush is refused")
+		}
+		return nil
+	})
+	d.fill(t, "foreign", 0)
 	verify(t, server, l)
 	refusesWrites(t, server.URL())
 	d.vacate(t, "foreign")

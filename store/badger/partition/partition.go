@@ -21,6 +21,7 @@ type Options struct {
 	Dir    string
 	Expect Info         // What the partition must at least hold; a Sequence of 0 means that it may be new.
 	Verify bool         // Read everything and check the checksums of tables.
+	Frozen bool         // Write nothing, not even a file of Badger's own. The partition must have been closed in order.
 	Logger *slog.Logger // nil means none.
 }
 
@@ -36,13 +37,15 @@ func Open(opts Options) (*Partition, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	if err := removeUnborn(opts.Dir); err != nil {
-		return nil, fmt.Errorf("partition: open %s: %w", opts.Dir, err)
+	if !opts.Frozen {
+		if err := removeUnborn(opts.Dir); err != nil {
+			return nil, fmt.Errorf("partition: open %s: %w", opts.Dir, err)
+		}
 	}
 	if err := checkTables(opts.Dir); err != nil {
 		return nil, fmt.Errorf("partition: open %s: %w", opts.Dir, err)
 	}
-	db, err := badgerdb.Open(badgerOptions(opts.Dir, logger))
+	db, err := badgerdb.Open(badgerOptions(opts.Dir, logger).WithReadOnly(opts.Frozen))
 	if err != nil {
 		if errno := syscall.Errno(0); !errors.As(err, &errno) {
 			err = fmt.Errorf("%w: %w", store.ErrCorrupt, err) // Not the system's refusal, so the content's.

@@ -13,17 +13,17 @@ import (
 	"github.com/luminate-metrics/luminate/store"
 )
 
-// checkTables reads the end of each table. Badger panics in a goroutine of its own where the end is damaged, which ends
-// the process.
+// checkTables reads the end of each table that the manifest names. Badger panics in a goroutine of its own where the end
+// is damaged, which ends the process. Other tables are what a kill left of one that was being written.
 func checkTables(dir string) error {
-	tables, err := Tables(dir)
+	tables, _, err := readManifest(dir)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return nil // It is new.
 	} else if err != nil {
-		return err
+		return fmt.Errorf("%w: %s: %w", store.ErrCorrupt, manifestName, err)
 	}
-	for _, t := range tables {
-		if err := checkTable(tablePath(dir, t.ID)); err != nil {
+	for id := range tables {
+		if err := checkTable(tablePath(dir, id)); err != nil {
 			return err
 		}
 	}

@@ -82,6 +82,11 @@ test-coverage: tools-prometheus tools-curl ## Run all tests and write coverage.o
 test-integration: tools-prometheus tools-curl ## Run the whole-binary tests afresh
 	$(call follow,integration,-count=1 $(TEST_FLAGS) ./test/...)
 
+.PHONY: test-faults
+test-faults: ## Run the fault tests at length: 200 kills, 50 power cuts, full disks, damaged files
+	LUMINATE_TEST_FAULT_KILLS=$${LUMINATE_TEST_FAULT_KILLS:-200} LUMINATE_TEST_FAULT_CUTS=$${LUMINATE_TEST_FAULT_CUTS:-50} \
+		$(GO) test -count=1 -v -timeout 60m $(TEST_FLAGS) ./test/faults
+
 .PHONY: test-load
 test-load: ## Run the load generator's tests and print what they measure
 	$(TEST_ENV) $(GO) test -count=1 -v -timeout 30m $(TEST_FLAGS) ./test/load/...

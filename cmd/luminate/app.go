@@ -161,10 +161,29 @@ func (m *Main) operate(ctx context.Context, served <-chan error) error {
 	err = errors.Join(err, m.shutdown(ctx, served, delay, patience))
 	stopBackground()
 	tasks.Wait()
-	if closeErr := m.store.Close(); closeErr != nil {
+	if closeErr := m.closeStore(); closeErr != nil {
 		err = errors.Join(err, fmt.Errorf("close the store: %w", closeErr))
 	}
 	return err
+}
+
+// closeStore waits for the store, but not for ever for one that failed: what was acknowledged is durable without it.
+func (m *Main) closeStore() error {
+	done := make(chan error, 1)
+	go func() { done <- m.store.Close() }()
+	select {
+	case err := <-done:
+		return err
+	case <-m.store.failed:
+	}
+	timer := time.NewTimer(giveUp / 2)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return errors.New("it does not end, its disk has failed")
+	}
 }
 
 // start mounts the APIs, starts what runs beside requests, and tells everybody that the server is ready.

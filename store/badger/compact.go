@@ -92,7 +92,7 @@ func (s *Store) rewrite(ctx context.Context, old *handle, sequence uint64) error
 }
 
 func (s *Store) copyPartition(ctx context.Context, old *handle, from *partition.Partition, fresh *handle, sequence uint64, sums *digest) (info partition.Info, err error) {
-	to, err := fresh.pin()
+	to, err := fresh.pinForWriting()
 	if err != nil {
 		return info, err
 	}

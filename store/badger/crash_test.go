@@ -3,12 +3,14 @@ package badger_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/prometheus/model/labels"
@@ -314,6 +316,76 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("with room again: %v", err)
 	}
 	appendTo(t, s, "a", sample{series: "up", t: 3, v: 3})
+}
+
+// TestReadOnAFullDisk reads partitions that are not open. Nothing may be written for that: Badger maps its files, and a
+// page that the disk has no room for ends the process.
+func TestReadOnAFullDisk(t *testing.T) {
+	var free atomic.Int64
+	free.Store(1 << 30)
+	dir := t.TempDir()
+	s := openAt(t, dir, func(o *badger.Options) {
+		o.MinFreeBytes = 1 << 20
+		o.MaxOpenPartitions = 1
+		o.SetFree(func(string) (int64, error) { return free.Load(), nil })
+	})
+	for i := range int64(3) {
+		appendTo(t, s, "a", sample{series: "up", t: i * day, v: 1})
+	}
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	appendTo(t, s, "a", sample{series: "up", t: 1, v: 2})
+	want := dump(t, s, "a", everything)
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	files := func() string {
+		names, err := filepath.Glob(filepath.Join(dir, "partitions", "*", "*"))
+		data, readErr := os.ReadFile(filepath.Join(dir, "CATALOG"))
+		if err != nil || readErr != nil {
+			t.Fatal(err, readErr)
+		}
+		return strings.Join(names, "\n") + string(data)
+	}
+	closed(t, s)
+	s = openAt(t, dir, func(o *badger.Options) {
+		o.MinFreeBytes = 1 << 20
+		o.MaxOpenPartitions = 1
+		o.SetFree(func(string) (int64, error) { return free.Load(), nil })
+	})
+	free.Store(0)
+	before := files()
+	rd, err := s.Tenant("a").Reader(everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := dump(t, s, "a", everything); got != want {
+		t.Fatalf("got\n%swant\n%s", got, want)
+	}
+	if set := rd.Select(t.Context(), store.Selection{}); !set.Next() {
+		t.Fatal(set.Err())
+	}
+	if d := cmp.Diff(before, files()); d != "" {
+		t.Errorf("reading changed files: %s", d)
+	}
+	free.Store(1 << 30)
+	appendTo(t, s, "a", sample{series: "up", t: 2, v: 3})
+	if err := s.Flush(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("flush into a partition that is still being read: %v", err)
+	}
+	if err := rd.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want = dump(t, s, "a", everything)
+	closed(t, s)
+	if got := dump(t, openAt(t, dir), "a", everything); got != want {
+		t.Fatalf("got\n%swant\n%s", got, want)
+	}
+	noQuarantine(t, dir)
 }
 
 func TestRetention(t *testing.T) {

@@ -2,12 +2,14 @@ package badger_test
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -77,6 +79,8 @@ func TestDamage(t *testing.T) {
 		{"table emptied", "*.sst", cut(1e9), ".sst is missing or empty"},
 		{"table deleted", "*.sst", remove, ".sst is missing"},
 		{"table damaged", "*.sst", flip(20), "partition"},
+		{"table damaged at its end", "*.sst", func(b []byte) []byte { b[len(b)-1] ^= 0x10; return b }, ".sst: checksum of the index"},
+		{"table's index damaged", "*.sst", func(b []byte) []byte { b[len(b)-40] ^= 0x10; return b }, ".sst: index"},
 		{"manifest deleted", "MANIFEST", remove, "MANIFEST is missing"},
 		{"manifest cut", "MANIFEST", cut(5), "MANIFEST"},
 		{"manifest cut by a record", "MANIFEST", cut(14), "MANIFEST"},
@@ -199,8 +203,72 @@ func TestDamagedBadgerLog(t *testing.T) {
 	if _, err := tryOpen(damaged); !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "up to flush 1") {
 		t.Fatal(err)
 	}
-	kept, err := filepath.Glob(filepath.Join(damaged, "quarantine", "*.mem"))
-	if err != nil || len(kept) != 1 {
-		t.Fatal(kept, err)
+	// Badger has cut its log by now: a further start must not take what it left for what was there.
+	kept := quarantined(t, damaged)
+	if _, err := tryOpen(damaged); !errors.Is(err, store.ErrCorrupt) {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(kept, quarantined(t, damaged)); d != "" {
+		t.Error(d)
+	}
+	for _, kind := range []string{".mem", "MANIFEST", ".sst"} {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(kept)), func(name string) bool { return strings.HasSuffix(name, kind) }) {
+			t.Errorf("no %s is kept: %v", kind, slices.Collect(maps.Keys(kept)))
+		}
 	}
 }
+
+// quarantined returns the files in quarantine with their contents.
+func quarantined(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "quarantine", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[filepath.Base(name)] = string(data)
+	}
+	return out
+}
+
+func TestDamagedCheckpoint(t *testing.T) {
+	for name, change := range map[string]func([]byte) []byte{
+		"deleted": func([]byte) []byte { return nil },
+		"emptied": func([]byte) []byte { return []byte{} },
+		"damaged": func(b []byte) []byte { b[len(b)-1] ^= 1; return b },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, _ := damagedStore(t)
+			s := openAt(t, dir)
+			want := dump(t, s, "a", everything)
+			closed(t, s)
+			rewriteFile(t, filepath.Join(dir, "checkpoint-*"), change)
+			if _, err := tryOpen(dir); !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "checkpoint-") {
+				t.Fatal(err)
+			}
+			reg := prometheus.NewRegistry()
+			s = openAt(t, dir, func(o *badger.Options) { o.AllowLossyRecovery, o.Registerer = true, reg })
+			if err := testutil.GatherAndCompare(reg, strings.NewReader(oneDamagedCheckpoint), "luminate_storage_corruptions_total"); err != nil {
+				t.Error(err)
+			}
+			closed(t, s)
+			s = openAt(t, dir) // It is not missed again.
+			if got := dump(t, s, "a", everything); got != want {
+				t.Fatalf("got\n%swant\n%s", got, want)
+			}
+		})
+	}
+}
+
+const oneDamagedCheckpoint = `# HELP luminate_storage_corruptions_total Damage that was met, by what is damaged: catalog, checkpoint, log or partition.
+# TYPE luminate_storage_corruptions_total counter
+luminate_storage_corruptions_total{part="catalog"} 0
+luminate_storage_corruptions_total{part="checkpoint"} 1
+luminate_storage_corruptions_total{part="log"} 0
+luminate_storage_corruptions_total{part="partition"} 0
+`

@@ -178,7 +178,7 @@ func (s *Store) writePieces(ctx context.Context, index int64, sequence uint64, l
 
 // write adds samples to the partition. It is open no longer than that takes, for one flush may write to many.
 func (h *handle) write(ctx context.Context, sequence uint64, list []piece) (info partition.Info, err error) {
-	part, err := h.pin()
+	part, err := h.pinForWriting()
 	if err != nil {
 		return info, err
 	}

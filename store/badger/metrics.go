@@ -7,6 +7,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
+// What can be damaged, as a label says it.
+const (
+	partCatalog    = "catalog"
+	partCheckpoint = "checkpoint"
+	partLog        = "log"
+	partPartition  = "partition"
+)
+
 // metrics are the figures of a store about itself.
 type metrics struct {
 	appended    *prometheus.CounterVec
@@ -15,6 +23,7 @@ type metrics struct {
 	flushes     *prometheus.CounterVec
 	flushTime   prometheus.Histogram
 	corruptions prometheus.Counter
+	damaged     *prometheus.CounterVec
 	quarantined prometheus.Counter
 	lostRecords prometheus.Counter
 	open        prometheus.Gauge
@@ -49,6 +58,9 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 		corruptions: f.NewCounter(prometheus.CounterOpts{
 			Name: "luminate_storage_wal_corruptions_total", Help: "Unreadable parts that were found in the write-ahead log.",
 		}),
+		damaged: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "luminate_storage_corruptions_total", Help: "Damage that was met, by what is damaged: catalog, checkpoint, log or partition.",
+		}, []string{"part"}),
 		quarantined: f.NewCounter(prometheus.CounterOpts{
 			Name: "luminate_storage_quarantined_partitions_total", Help: "Damaged partitions that were moved to quarantine.",
 		}),
@@ -65,8 +77,11 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 	for _, result := range []string{"ok", "error"} {
 		m.flushes.WithLabelValues(result)
 	}
+	for _, part := range []string{partCatalog, partCheckpoint, partLog, partPartition} {
+		m.damaged.WithLabelValues(part)
+	}
 	m.registered = []prometheus.Collector{
-		m.appended, m.fsync, m.group, m.flushes, m.flushTime, m.corruptions, m.quarantined, m.lostRecords, m.open, m.failed,
+		m.appended, m.fsync, m.group, m.flushes, m.flushTime, m.corruptions, m.damaged, m.quarantined, m.lostRecords, m.open, m.failed,
 		f.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "luminate_storage_head_series", Help: "Series in memory.",
 		}, func() float64 { series, _ := s.headSize(); return float64(series) }),
@@ -76,6 +91,9 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 	}
 	return m
 }
+
+// met counts damage.
+func (m *metrics) met(part string) { m.damaged.WithLabelValues(part).Inc() }
 
 // unregister makes room for another store.
 func (m *metrics) unregister() {

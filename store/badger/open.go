@@ -169,7 +169,8 @@ func (s *Store) rebuildCatalog(used bool) error {
 	}
 	s.catalog, err = catalog.Create(s.opts.Dir, st)
 	if used && err == nil {
-		s.opts.Logger.Warn("The catalog was made anew from what is there", slog.Int("partitions", len(st.Partitions)))
+		s.metrics.met(partCatalog)
+		s.opts.Logger.Error("The catalog was missing or damaged: it was made anew from what is there", slog.String("file", catalog.Name), slog.Int("partitions", len(st.Partitions)))
 	}
 	return err
 }
@@ -240,7 +241,9 @@ func (s *Store) checkPartitions() error {
 				partition.ErrVersion, h.dir, max(p.Format, 1), partition.Version)
 		}
 		err := partition.Check(h.dir, p.Clean, p.Tables)
-		if err == nil && (!p.Clean || s.opts.AllowLossyRecovery) {
+		if err != nil {
+			err = s.damagedPartition(err)
+		} else if !p.Clean || s.opts.AllowLossyRecovery {
 			// It was open when the process ended: see at once whether all of it is there.
 			if _, err = h.pin(); err == nil {
 				h.unpin()
@@ -252,7 +255,7 @@ func (s *Store) checkPartitions() error {
 		}
 		lost := fmt.Sprintf("%d series and %d chunks of the time from %d to %d ms", p.Series, p.Chunks, h.in.Min, h.in.Max)
 		if !s.opts.AllowLossyRecovery {
-			return fmt.Errorf("%w; at stake are %s: %s", err, lost, allowLossy)
+			return fmt.Errorf("%s are at stake: %w", lost, err)
 		}
 		s.metrics.quarantined.Inc()
 		s.opts.Logger.Error("A damaged partition is moved to quarantine", slog.String("dir", h.dir), slog.String("lost", lost), slog.Any("err", err))
@@ -266,6 +269,15 @@ func (s *Store) checkPartitions() error {
 	return nil
 }
 
+// damagedPartition counts damage and names the way out. Other errors stay as they are.
+func (s *Store) damagedPartition(err error) error {
+	if !errors.Is(err, store.ErrCorrupt) {
+		return err
+	}
+	s.metrics.met(partPartition)
+	return fmt.Errorf("%w: %s", err, allowLossy)
+}
+
 func (s *Store) loadCheckpoint() error {
 	current := s.catalog.State().Checkpoint
 	if current != "" {
@@ -276,8 +288,10 @@ func (s *Store) loadCheckpoint() error {
 			err = s.annex.restore(c)
 		case errors.Is(err, catalog.ErrDamaged) && s.opts.AllowLossyRecovery:
 			s.opts.Logger.Error("The checkpoint is damaged: exemplars, metadata and deletions are lost", slog.String("file", name), slog.Any("err", err))
-			err = s.quarantine(name)
 			current = ""
+			s.metrics.met(partCheckpoint)
+			// The next start must not miss it again.
+			err = errors.Join(s.quarantine(name), s.catalog.Update(func(st *catalog.State) { st.Checkpoint = "" }))
 		case errors.Is(err, catalog.ErrDamaged):
 			err = fmt.Errorf("%w: file %s with exemplars, metadata and deletions: %w: %s", store.ErrCorrupt, name, err, allowLossy)
 		}
@@ -315,6 +329,7 @@ func (s *Store) replay() error {
 	}
 	for _, l := range found.Losses {
 		s.metrics.corruptions.Inc()
+		s.metrics.met(partLog)
 		if l.LastRecord >= l.FirstRecord {
 			s.metrics.lostRecords.Add(float64(l.LastRecord - l.FirstRecord + 1))
 		}

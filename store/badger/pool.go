@@ -26,6 +26,7 @@ type handle struct {
 
 	mu       sync.Mutex // Held while the partition is being opened or closed.
 	part     *partition.Partition
+	frozen   bool // Whether part takes no writes, because it was opened on a full disk.
 	pins     int  // Who uses part.
 	refs     int  // Who may still want to use it; being listed is one.
 	verified bool // Whether all checksums were read once.
@@ -105,9 +106,7 @@ func (h *handle) drop() error {
 func (h *handle) remove() error {
 	var err error
 	if h.part != nil {
-		err = h.part.Close()
-		h.part = nil
-		h.pool.forget(h)
+		err = h.closePartition()
 	}
 	return errors.Join(err, h.pool.store.removePartition(h.number, h.dir))
 }
@@ -125,13 +124,33 @@ func (s *Store) removePartition(number uint64, dir string) error {
 	return s.catalog.Update(func(st *catalog.State) { st.Remove(number) })
 }
 
-// pin returns the open partition; the caller must unpin it.
+// pin returns the open partition for reading; the caller must unpin it.
 func (h *handle) pin() (*partition.Partition, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.pinOpen(h.pool.store.checkSpace() != nil)
+}
+
+// pinForWriting is pin for writing.
+func (h *handle) pinForWriting() (*partition.Partition, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.part != nil && h.frozen {
+		if h.pins > 0 {
+			return nil, fmt.Errorf("badger: %w: the partition %s was opened on a full disk and is still being read", store.ErrUnavailable, h.dir)
+		}
+		if err := h.closePartition(); err != nil {
+			return nil, err
+		}
+	}
+	return h.pinOpen(false)
+}
+
+// pinOpen opens the partition if it is not open, and pins it. The caller holds h.mu.
+func (h *handle) pinOpen(full bool) (*partition.Partition, error) {
 	if h.part == nil {
-		if err := h.openPartition(); err != nil {
-			return nil, fmt.Errorf("badger: %w", err)
+		if err := h.openPartition(full); err != nil {
+			return nil, fmt.Errorf("badger: %w", h.pool.store.damagedPartition(err))
 		}
 	}
 	h.pins++
@@ -139,8 +158,9 @@ func (h *handle) pin() (*partition.Partition, error) {
 	return h.part, nil
 }
 
-// openPartition checks and opens. The caller holds h.mu.
-func (h *handle) openPartition() error {
+// openPartition checks and opens. On a full disk Badger would end the process by a signal when it can't write to a file
+// that it maps, so a partition that was closed in order is opened without any writing then. The caller holds h.mu.
+func (h *handle) openPartition(full bool) error {
 	s := h.pool.store
 	st := s.catalog.State()
 	entry := st.Partition(h.number)
@@ -152,7 +172,8 @@ func (h *handle) openPartition() error {
 			return err
 		}
 	}
-	if entry.Clean {
+	frozen := full && entry.Clean
+	if entry.Clean && !frozen {
 		// From now on Badger may change its tables at any time.
 		err := s.catalog.Update(func(st *catalog.State) {
 			if p := st.Partition(h.number); p != nil {
@@ -163,18 +184,18 @@ func (h *handle) openPartition() error {
 			return err
 		}
 	}
-	kept, err := h.keepLogs(entry)
+	kept, err := h.keepFiles(entry)
 	if err != nil {
 		return err
 	}
 	part, err := partition.Open(partition.Options{
-		Dir: h.dir, Verify: !h.verified, Logger: s.opts.Logger,
+		Dir: h.dir, Verify: !h.verified, Frozen: frozen, Logger: s.opts.Logger,
 		Expect: partition.Info{Sequence: entry.Sequence, Series: entry.Series, Chunks: entry.Chunks},
 	})
 	if err != nil {
 		return err
 	}
-	h.part, h.verified = part, true
+	h.part, h.frozen, h.verified = part, frozen, true
 	h.pool.add(h)
 	for _, name := range kept {
 		err = errors.Join(err, os.Remove(name))
@@ -182,32 +203,53 @@ func (h *handle) openPartition() error {
 	return err
 }
 
-// keepLogs copies what Badger holds in its own logs, which it cuts at the first damage without a word. It is for a
-// partition that was open when the process before ended; the copies stay if something turns out to be missing.
-func (h *handle) keepLogs(entry *catalog.Partition) (kept []string, err error) {
+// keepFiles copies what Badger may cut or delete without a word: it cuts its own logs and its manifest at the first
+// damage, and deletes tables that the manifest does not name. It is for a partition that was open when the process before
+// ended; the copies stay if something turns out to be missing.
+func (h *handle) keepFiles(entry *catalog.Partition) (kept []string, err error) {
 	if entry.Clean || entry.State != catalog.Live || h.verified {
 		return nil, nil
-	}
-	names, err := filepath.Glob(filepath.Join(h.dir, "*.mem"))
-	if err != nil || len(names) == 0 {
-		return nil, err
 	}
 	dir := filepath.Join(h.pool.store.opts.Dir, quarantineDir)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		data, err := os.ReadFile(name)
+	for _, pattern := range []string{"*.mem", "MANIFEST", "*.sst"} {
+		names, err := filepath.Glob(filepath.Join(h.dir, pattern))
 		if err != nil {
 			return kept, err
 		}
-		copied := filepath.Join(dir, filepath.Base(h.dir)+"-"+filepath.Base(name))
-		if err := catalog.WriteFile(copied, bytes.TrimRight(data, "\x00")); err != nil {
-			return kept, err
+		for _, name := range names {
+			copied := filepath.Join(dir, filepath.Base(h.dir)+"-"+filepath.Base(name))
+			if err := keep(name, copied); err != nil {
+				return kept, err
+			}
+			kept = append(kept, copied)
 		}
-		kept = append(kept, copied)
 	}
-	return kept, nil
+	return kept, catalog.SyncDir(dir)
+}
+
+// keep copies a file; a table, which never changes, gets a second name. A copy that a failed start left is of what was
+// there before Badger cut it, so it is not replaced.
+func keep(name, copied string) error {
+	if filepath.Ext(name) == ".sst" {
+		if err := os.Link(name, copied); !errors.Is(err, os.ErrExist) {
+			return err
+		}
+		return nil
+	}
+	if _, err := os.Stat(copied); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if filepath.Ext(name) == ".mem" {
+		data = bytes.TrimRight(data, "\x00") // It is mostly a hole.
+	}
+	return catalog.WriteFile(copied, data)
 }
 
 func (h *handle) unpin() {
@@ -231,11 +273,9 @@ func (h *handle) shut() error {
 	if h.part == nil || h.pins > 0 {
 		return nil
 	}
-	err := h.part.Close()
-	h.part = nil
-	h.pool.forget(h)
-	if err != nil {
-		return err
+	frozen := h.frozen
+	if err := h.closePartition(); err != nil || frozen {
+		return err // The catalog says already that a frozen one is closed.
 	}
 	tables, err := partition.Tables(h.dir)
 	if err != nil {
@@ -246,6 +286,21 @@ func (h *handle) shut() error {
 			p.Clean, p.Tables = true, tables
 		}
 	})
+}
+
+// closePartition closes what is open. The caller holds h.mu.
+func (h *handle) closePartition() error {
+	err := h.part.Close()
+	h.part = nil
+	h.pool.forget(h)
+	return err
+}
+
+// closingWrites reports whether closing the partition writes to the disk.
+func (h *handle) closingWrites() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.part != nil && !h.frozen
 }
 
 func (p *pool) add(h *handle) {
@@ -280,7 +335,11 @@ func (p *pool) trim() {
 	list := slices.Clone(p.open)
 	slices.SortFunc(list, func(a, b *handle) int { return int(int64(a.used) - int64(b.used)) })
 	p.mu.Unlock()
+	full := p.store.checkSpace() != nil
 	for _, h := range list[:excess] {
+		if full && h.closingWrites() {
+			continue
+		}
 		if err := h.shut(); err != nil {
 			p.store.opts.Logger.Error("A partition could not be closed", slog.String("dir", h.dir), slog.Any("err", err))
 		}

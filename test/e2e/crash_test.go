@@ -1,12 +1,15 @@
 package e2e_test
 
 import (
+	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/luminate-metrics/luminate/test/ledger"
 	"github.com/luminate-metrics/luminate/test/process"
 )
 
@@ -26,17 +29,16 @@ func TestKill(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	a, b := newLedger("ledger-a"), newLedger("ledger-b")
-	all := writers(a, b)
+	a, b := ledger.New("ledger-a"), ledger.New("ledger-b")
+	all := ledger.Writers(6, ledger.Small, a, b)
 	dir := t.TempDir()
 	for i := range cycles {
 		if i%4 == 3 {
 			killEarly(t, dir, time.Duration(random.IntN(200))*time.Millisecond)
 		}
 		server := start(t, dir, small()...)
-		a.verify(t, server.URL())
-		b.verify(t, server.URL())
-		stop := load(t, all, server.URL())
+		verify(t, server.URL(), a, b)
+		stop := ledger.Load(t.Context(), all, server.URL())
 		waitAcknowledged(t, 50+random.IntN(5000), a, b)
 		if i%5 == 4 { // Now and then in order, so that all paths lie behind one another.
 			if code, err := server.Stop(30 * time.Second); err != nil || code != 0 {
@@ -45,15 +47,41 @@ func TestKill(t *testing.T) {
 		} else if err := server.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		stop()
-		if t.Failed() {
-			return
+		if err := stop(); err != nil {
+			t.Fatal(err)
 		}
 	}
 	server := start(t, dir)
-	a.verify(t, server.URL())
-	b.verify(t, server.URL())
-	t.Logf("%d cycles, %d samples acknowledged", cycles, a.acknowledged()+b.acknowledged())
+	verify(t, server.URL(), a, b)
+	t.Logf("%d cycles, %d samples acknowledged", cycles, a.Acknowledged()+b.Acknowledged())
+}
+
+// verify holds the server to the ledgers.
+func verify(t *testing.T, base string, ledgers ...*ledger.Ledger) {
+	t.Helper()
+	for _, l := range ledgers {
+		if err := l.Verify(t.Context(), base); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// waitAcknowledged waits until that many more samples than before are acknowledged.
+func waitAcknowledged(t *testing.T, more int, ledgers ...*ledger.Ledger) {
+	t.Helper()
+	count := func() (n int) {
+		for _, l := range ledgers {
+			n += l.Acknowledged()
+		}
+		return n
+	}
+	before := count()
+	eventually(t, time.Minute, func(context.Context) error {
+		if n := count() - before; n < more {
+			return fmt.Errorf("%d samples acknowledged: want %d", n, more)
+		}
+		return nil
+	})
 }
 
 // small makes the server move samples from memory to disk all the time, so that it is killed while it does.
@@ -85,20 +113,21 @@ func killEarly(t *testing.T, dir string, after time.Duration) {
 // A server that is asked to stop under load answers what it has taken in, ends with code 0, and loses nothing.
 func TestGracefulStop(t *testing.T) {
 	t.Parallel()
-	a, b := newLedger("ledger-a"), newLedger("ledger-b")
-	all := writers(a, b)
+	a, b := ledger.New("ledger-a"), ledger.New("ledger-b")
+	all := ledger.Writers(6, ledger.Small, a, b)
 	dir := t.TempDir()
 	for range 3 {
 		server := start(t, dir)
-		stop := load(t, all, server.URL())
+		stop := ledger.Load(t.Context(), all, server.URL())
 		waitAcknowledged(t, 1000, a, b)
 		code, err := server.Stop(30 * time.Second)
-		stop()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
 		if err != nil || code != 0 {
 			t.Fatalf("exit code %d, %v; output:\n%s", code, err, tail(server.Output(), 4000))
 		}
 	}
 	server := start(t, dir)
-	a.verify(t, server.URL())
-	b.verify(t, server.URL())
+	verify(t, server.URL(), a, b)
 }

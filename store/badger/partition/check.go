@@ -89,6 +89,9 @@ func readManifest(dir string) (tables map[uint64]bool, torn bool, err error) {
 	return tables, end < info.Size(), nil
 }
 
+// tablePath is the file of a table.
+func tablePath(dir string, id uint64) string { return filepath.Join(dir, fmt.Sprintf("%06d.sst", id)) }
+
 // Tables lists the table files of a partition, ascending by id.
 func Tables(dir string) ([]catalog.Table, error) {
 	entries, err := os.ReadDir(dir)

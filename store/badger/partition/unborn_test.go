@@ -23,7 +23,7 @@ func TestOpenAfterACrashThatCreatedAFile(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"00099.mem", "000099.vlog"} {
+	for _, name := range []string{"00099.mem", "000099.vlog", "000099.sst"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}

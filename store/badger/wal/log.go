@@ -68,6 +68,7 @@ type Log struct {
 	current  int // Index of the segment that is written to.
 	used     int // Bytes in it, estimated from above.
 	next     uint64
+	mark     *mark
 	failed   error
 	group    Group
 }
@@ -91,6 +92,10 @@ func Open(opts Options, apply func(*Record) error) (*Log, Recovery, error) {
 		return nil, Recovery{}, fmt.Errorf("wal: open: %w", err)
 	}
 	r := recovery{opts: opts, apply: apply}
+	var err error
+	if r.durable, err = readMark(opts.Dir); err != nil {
+		return nil, Recovery{}, fmt.Errorf("wal: open: %w", err)
+	}
 	if err := r.run(); err != nil {
 		return nil, r.Recovery, fmt.Errorf("wal: replay: %w", err)
 	}
@@ -104,6 +109,9 @@ func Open(opts Options, apply func(*Record) error) (*Log, Recovery, error) {
 	}
 	if _, l.current, err = wlog.Segments(opts.Dir); err == nil {
 		err = syncDir(opts.Dir)
+	}
+	if err == nil {
+		l.mark, err = openMark(opts.Dir, l.next)
 	}
 	if err != nil {
 		return nil, r.Recovery, errors.Join(fmt.Errorf("wal: open: %w", err), w.Close())
@@ -128,6 +136,10 @@ func (l *Log) Commit() error {
 		return nil
 	}
 	if err := l.write(records); err != nil {
+		l.failed = err
+		return fmt.Errorf("wal: commit: %w", err)
+	}
+	if err := l.mark.write(l.group.next); err != nil {
 		l.failed = err
 		return fmt.Errorf("wal: commit: %w", err)
 	}
@@ -210,7 +222,7 @@ func (l *Log) Drop(before int) error {
 
 // Close closes the log. What was committed is durable already.
 func (l *Log) Close() error {
-	if err := l.segments.Close(); err != nil {
+	if err := errors.Join(l.segments.Close(), l.mark.file.Close()); err != nil {
 		return fmt.Errorf("wal: close: %w", err)
 	}
 	return nil

@@ -379,3 +379,61 @@ func put(tb testing.TB, dir, name string, data []byte) {
 		tb.Fatal(err)
 	}
 }
+
+// TestMissingEnd takes acknowledged records off the end, where nothing that is left shows that there were any.
+func TestMissingEnd(t *testing.T) {
+	for name, take := range map[string]func(name string, two int64) error{
+		"cut at a record":     os.Truncate,
+		"cut within a record": func(name string, two int64) error { return os.Truncate(name, two+9) },
+		"emptied":             func(name string, _ int64) error { return os.Truncate(name, 0) },
+		"deleted":             func(name string, _ int64) error { return os.Remove(name) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "wal")
+			l, _, _ := open(t, wal.Options{Dir: dir})
+			write(t, l, 1)
+			write(t, l, 2)
+			two := len(segment(t, dir))
+			write(t, l, 3)
+			write(t, l, 4)
+			closeLog(t, l)
+			if err := take(filepath.Join(dir, "00000000"), int64(two)); err != nil {
+				t.Fatal(err)
+			}
+			l, found, lines := open(t, wal.Options{Dir: dir, First: 1})
+			if len(found.Losses) != 1 || found.Losses[0].FirstRecord != uint64(len(lines)+1) || found.Losses[0].LastRecord != 4 || found.Torn != 0 {
+				t.Fatalf("replayed %v, found %+v", lines, found)
+			}
+			write(t, l, 5)
+			closeLog(t, l)
+			l, found, again := open(t, wal.Options{Dir: dir, First: 1})
+			if len(found.Losses) > 0 || len(again) != len(lines)+1 {
+				t.Fatalf("opened again: replayed %v, found %+v", again, found)
+			}
+			closeLog(t, l)
+		})
+	}
+}
+
+// TestUnreadableMark has a log without its mark: nothing is known about its end then, and all that is there is read.
+func TestUnreadableMark(t *testing.T) {
+	for name, data := range map[string][]byte{"empty": {}, "damaged": make([]byte, 12)} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "wal")
+			l, _, _ := open(t, wal.Options{Dir: dir})
+			write(t, l, 1)
+			closeLog(t, l)
+			if name == "damaged" {
+				data[0] = 200
+			}
+			if err := os.WriteFile(dir+".end", data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			l, found, lines := open(t, wal.Options{Dir: dir, First: 1})
+			if len(lines) != 1 || len(found.Losses) > 0 {
+				t.Fatalf("replayed %v, found %+v", lines, found)
+			}
+			closeLog(t, l)
+		})
+	}
+}

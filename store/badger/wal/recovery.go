@@ -22,7 +22,7 @@ type Recovery struct {
 
 // A Loss is a part of the log that can't be read. It may hold acknowledged records.
 type Loss struct {
-	Segment string // File name; of the segment after the gap if records are missing.
+	Segment string // File name; of the segment after the gap if records are missing, "" at the end of the log.
 	Offset  int64  // Where the unreadable part begins.
 	Bytes   int64  // How long it is; 0 if records are missing without a trace.
 
@@ -36,10 +36,11 @@ type Loss struct {
 // recovery is the state of one replay.
 type recovery struct {
 	Recovery
-	opts   Options
-	apply  func(*Record) error
-	next   uint64 // Number of the record that is expected; 0 before the first one.
-	record Record
+	opts    Options
+	apply   func(*Record) error
+	next    uint64 // Number of the record that is expected; 0 before the first one.
+	durable uint64 // Number of the record after the last one that is known to have been durable; 0 if it is not known.
+	record  Record
 }
 
 func (r *recovery) run() error {
@@ -65,8 +66,17 @@ func (r *recovery) run() error {
 			return fmt.Errorf("segment %s: %w", name, err)
 		}
 	}
+	if r.short() {
+		r.missing("", 0, r.expected(), r.durable)
+	}
 	return nil
 }
+
+// expected is the number of the first record that was not read.
+func (r *recovery) expected() uint64 { return max(r.next, r.opts.First, 1) }
+
+// short reports whether records were durable that were not read up to now.
+func (r *recovery) short() bool { return r.expected() < r.durable }
 
 // segmentNames lists the segments in their order.
 func segmentNames(dir string) ([]string, error) {
@@ -131,7 +141,7 @@ func (r *recovery) segment(name string, last bool) error {
 	if cause == nil {
 		cause = errors.New("the last record is torn")
 	}
-	if last && !holdsRecord(data, int(good)) {
+	if last && !r.short() && !holdsRecord(data, int(good)) {
 		r.Torn += int64(len(rest))
 		r.opts.Logger.Warn("Cut a torn record off the write-ahead log: it was never acknowledged", slog.String("segment", name), slog.Int64("offset", good), slog.Int("bytes", len(rest)))
 		return r.cut(name, good)

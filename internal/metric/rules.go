@@ -232,7 +232,8 @@ func bucketsOf(schema int32, custom []float64) indices {
 	if histogram.IsCustomBucketsSchema(schema) {
 		return indices{0, int64(len(custom)) + 1} // The last one goes to infinity.
 	}
-	return indices{math.MinInt32, math.MaxInt32}
+	// Far more than there are between the smallest and the largest number. The differences of two fit into 32 bits.
+	return indices{-1 << 29, 1 << 29}
 }
 
 // checkBounds refuses what Validate lets pass and the arithmetic of histograms does not bear: it widens zero buckets until

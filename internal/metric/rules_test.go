@@ -224,10 +224,11 @@ func TestHistogramsOutOfBounds(t *testing.T) {
 	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1e-300} {
 		f(bad, "the zero threshold of the histogram is")
 	}
-	f(0, "", histogram.Span{Offset: math.MaxInt32 - 2, Length: 2})
-	f(0, "from bucket 2147483646 to 2147483647", histogram.Span{Offset: math.MaxInt32 - 1, Length: 2})
+	f(0, "", histogram.Span{Offset: 1<<29 - 2, Length: 2})
+	f(0, "from bucket 536870911 to 536870912", histogram.Span{Offset: 1<<29 - 1, Length: 2})
 	f(0, "from bucket 2147483649 to 2147483650", histogram.Span{Offset: 1, Length: 1}, histogram.Span{Offset: math.MaxInt32, Length: 2})
-	f(0, "", histogram.Span{Offset: math.MinInt32, Length: 2})
+	f(0, "", histogram.Span{Offset: -1 << 29, Length: 2})
+	f(0, "from bucket -2147483648 to -2147483647", histogram.Span{Offset: math.MinInt32, Length: 2})
 
 	for _, offset := range []int32{-1, 2} { // Of buckets 0 to 2.
 		h := histogram.Histogram{

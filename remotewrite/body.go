@@ -117,6 +117,9 @@ const decodedWeight = 4
 
 // hold counts n more bytes for a request, unless all requests together would take too many.
 func (a *API) hold(req *request, n int64) error {
+	if n <= 0 {
+		return nil
+	}
 	req.held += n
 	if total := a.inFlight.Add(n); total > int64(a.opts.MaxInFlight) && total > req.held {
 		return &problem.Error{

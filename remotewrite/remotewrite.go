@@ -101,7 +101,8 @@ func New(o Options) *API {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	a := &API{opts: o, metrics: newMetrics(o.Registerer)}
+	a := &API{opts: o}
+	a.metrics = newMetrics(o.Registerer, func() float64 { return float64(a.inFlight.Load()) })
 	a.requests.New = func() any { return new(request) }
 	return a
 }

@@ -12,6 +12,7 @@ type Config struct {
 	Server      Server      `yaml:"server" doc:"The HTTP listener."`
 	Auth        Auth        `yaml:"auth" doc:"Who may do what, and as which tenant."`
 	Storage     Storage     `yaml:"storage" doc:"Where samples are kept."`
+	Ingest      Ingest      `yaml:"ingest" doc:"What all writes together may cost, whatever their protocol."`
 	RemoteWrite RemoteWrite `yaml:"remote_write" doc:"What Prometheus remote write may hold."`
 	RemoteRead  RemoteRead  `yaml:"remote_read" doc:"What Prometheus remote read may cost."`
 	Native      Native      `yaml:"native" doc:"What writes by the native JSON API may hold."`
@@ -84,13 +85,17 @@ type Badger struct {
 	MinFreeBytes      Bytes    `yaml:"min_free_bytes" doc:"Free space on the disk below which no writes are taken, while reads go on. 0 means that nobody looks."`
 }
 
+// Ingest is the section ingest.
+type Ingest struct {
+	MaxInFlightBytes Bytes `yaml:"max_in_flight_bytes" doc:"Most memory that the write requests being served take together, estimated from the size of their bodies; more is answered by 503 with Retry-After, and senders come again. 0 means an eighth of the memory limit, at least 64MiB; 512MiB without a memory limit."`
+}
+
 // RemoteWrite is the section remote_write.
 type RemoteWrite struct {
 	MaxBodyBytes    Bytes    `yaml:"max_body_bytes" doc:"Largest size of a request's body as sent; more is answered by 413."`
 	MaxDecodedBytes Bytes    `yaml:"max_decoded_bytes" doc:"Largest size of a request's body after decompression; more is answered by 400."`
 	MaxItems        int      `yaml:"max_items" doc:"Most series, samples, histograms, exemplars, symbols and metadata in a request together."`
 	MaxLabelBytes   Bytes    `yaml:"max_label_bytes" doc:"Most bytes of labels and metadata in a request of version 2.0 with their symbols put in: a small body may stand for a lot of them. More is answered by 400."`
-	MaxInFlight     Bytes    `yaml:"max_in_flight_bytes" doc:"Most memory that the writes being served take together, as estimated from the size of their bodies; more is answered by 503, and the sender comes again."`
 	Timeout         Duration `yaml:"timeout" doc:"How long a write may take. It should be shorter than the senders' remote_timeout."`
 	Limits          Limits   `yaml:"limits" doc:"What is refused of a remote write. UTF-8 names, NaN and infinite values are taken, as Prometheus sends them. 0 means no limit."`
 }
@@ -207,7 +212,7 @@ func Defaults() *Config {
 		}},
 		RemoteWrite: RemoteWrite{
 			MaxBodyBytes: 32 << 20, MaxDecodedBytes: 32 << 20, MaxItems: 2_000_000, MaxLabelBytes: 64 << 20,
-			MaxInFlight: 512 << 20, Timeout: Duration(25 * time.Second),
+			Timeout: Duration(25 * time.Second),
 			Limits: Limits{
 				MaxNameLength: 1024, MaxValueLength: 16384, MaxDimensions: 128, MaxExemplarLength: 128,
 				MaxAhead: Duration(10 * time.Minute),

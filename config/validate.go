@@ -214,7 +214,7 @@ func (v *validator) protocols(c *Config) {
 	for path, n := range map[string]int64{
 		"remote_write.max_body_bytes": int64(c.RemoteWrite.MaxBodyBytes), "remote_write.max_decoded_bytes": int64(c.RemoteWrite.MaxDecodedBytes),
 		"remote_write.max_items": int64(c.RemoteWrite.MaxItems), "remote_write.max_label_bytes": int64(c.RemoteWrite.MaxLabelBytes),
-		"remote_write.max_in_flight_bytes": int64(c.RemoteWrite.MaxInFlight), "remote_write.timeout": int64(c.RemoteWrite.Timeout),
+		"remote_write.timeout":          int64(c.RemoteWrite.Timeout),
 		"remote_read.max_request_bytes": int64(c.RemoteRead.MaxRequestBytes), "remote_read.max_matchers": int64(c.RemoteRead.MaxMatchers),
 		"remote_read.max_regexp_bytes": int64(c.RemoteRead.MaxRegexpBytes), "remote_read.max_samples": int64(c.RemoteRead.MaxSamples),
 		"remote_read.max_frame_bytes": int64(c.RemoteRead.MaxFrameBytes), "remote_read.max_concurrent": int64(c.RemoteRead.MaxConcurrent),

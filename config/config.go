@@ -82,7 +82,9 @@ type Badger struct {
 	MaxOpenPartitions int      `yaml:"max_open_partitions" doc:"Partitions that stay open while nobody reads them."`
 	MaxPartitions     int      `yaml:"max_partitions" doc:"Most partitions of the store, each a directory of its own. Samples of times that would need one more are refused."`
 	WALSegmentBytes   Bytes    `yaml:"wal_segment_bytes" doc:"Size of the files of the write-ahead log, a multiple of 32KiB, at least 16MiB."`
-	MinFreeBytes      Bytes    `yaml:"min_free_bytes" doc:"Free space on the disk below which no writes are taken, while reads go on. 0 means that nobody looks."`
+	MinFreeBytes      Bytes    `yaml:"min_free_bytes" doc:"Free space on the disk below which no writes are taken, until there is a tenth more; reads go on. Half of it is left free by the store's own work, too. 0 means that nobody looks."`
+	MinFreePercent    int      `yaml:"min_free_percent" doc:"The same as a part of the disk, in percent; the larger one counts."`
+	BallastBytes      Bytes    `yaml:"ballast_bytes" doc:"Size of a file that keeps space for a full disk, at most 1 % of the disk. When the disk is full it goes, so that the store can write what is in memory and let go of its log; it comes back when there is space. 0 means none."`
 }
 
 // Ingest is the section ingest.
@@ -209,6 +211,7 @@ func Defaults() *Config {
 		Storage: Storage{Backend: BackendBadger, MaxExemplars: 100_000, Badger: Badger{
 			Path: "data/badger", Fsync: "always", PartitionWidth: Duration(day), MaxHeadSamples: 2_000_000,
 			MaxHeadAge: Duration(2 * time.Hour), MaxOpenPartitions: 8, MaxPartitions: 2000, WALSegmentBytes: 64 << 20, MinFreeBytes: 256 << 20,
+			MinFreePercent: 1, BallastBytes: 256 << 20,
 		}},
 		RemoteWrite: RemoteWrite{
 			MaxBodyBytes: 32 << 20, MaxDecodedBytes: 32 << 20, MaxItems: 2_000_000, MaxLabelBytes: 64 << 20,

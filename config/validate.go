@@ -194,6 +194,9 @@ func (v *validator) badger(b Badger) {
 	}
 	v.positive("storage.badger.max_head_samples", int64(b.MaxHeadSamples))
 	v.positive("storage.badger.max_head_age", int64(b.MaxHeadAge))
+	if b.MinFreePercent < 0 || b.MinFreePercent > 50 {
+		v.add("storage.badger.min_free_percent", "is %d: use 0 to 50", b.MinFreePercent)
+	}
 	v.positive("storage.badger.max_open_partitions", int64(b.MaxOpenPartitions))
 	v.positive("storage.badger.max_partitions", int64(b.MaxPartitions))
 	if b.WALSegmentBytes < 16<<20 || b.WALSegmentBytes%(32<<10) != 0 {

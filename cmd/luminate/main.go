@@ -82,7 +82,8 @@ func newRoot(w world) *cobra.Command {
 		return &usageError{fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
 	})
 	load.addFlags(root, w.environ, "")
-	root.AddCommand(serverCommand(w), checkConfigCommand(w), versionCommand(), tokenCommand(w), healthcheckCommand(w))
+	root.AddCommand(serverCommand(w), checkConfigCommand(w), versionCommand(), tokenCommand(w), healthcheckCommand(w),
+		releaseBallastCommand(w))
 	return root
 }
 

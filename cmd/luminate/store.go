@@ -31,7 +31,8 @@ func open(cfg *config.Config, hasher metric.Hasher, now func() time.Time, log *s
 			Dir: c.Path, Hasher: hasher, PartitionWidth: c.PartitionWidth.Std(), Retention: cfg.Retention.Period.Std(),
 			FsyncPolicy: c.Fsync, MaxHeadSamples: int64(c.MaxHeadSamples), MaxHeadAge: c.MaxHeadAge.Std(),
 			MaxOpenPartitions: c.MaxOpenPartitions, MaxPartitions: c.MaxPartitions, MaxExemplars: cfg.Storage.MaxExemplars, WALSegmentBytes: int(c.WALSegmentBytes),
-			MinFreeBytes: int64(c.MinFreeBytes), AllowLossyRecovery: cfg.Storage.AllowLossyRecovery, Logger: log, Registerer: reg, Now: now,
+			MinFreeBytes: int64(c.MinFreeBytes), MinFreePercent: c.MinFreePercent, BallastBytes: int64(c.BallastBytes),
+			AllowLossyRecovery: cfg.Storage.AllowLossyRecovery, Logger: log, Registerer: reg, Now: now,
 		}
 		if o.MinFreeBytes == 0 {
 			o.MinFreeBytes = -1 // Its zero means the default.

@@ -25,7 +25,7 @@ func (v *view) Append(ctx context.Context, batch *metric.Batch) ([]metric.Reject
 	if err := v.store.failure(); err != nil {
 		return nil, err
 	}
-	if err := v.store.checkSpace(); err != nil {
+	if err := v.store.guard.mayWrite(); err != nil {
 		return nil, err
 	}
 	if err := v.store.checkRoom(); err != nil {

@@ -58,7 +58,11 @@ func (s *Store) compact(ctx context.Context) error {
 
 // rewrite replaces a partition by one without what deletions hide.
 func (s *Store) rewrite(ctx context.Context, old *handle, sequence uint64) error {
-	if err := s.checkSpace(); err != nil {
+	size, err := old.size()
+	if err == nil {
+		err = s.guard.mayMaintain(size)
+	}
+	if err != nil {
 		return err
 	}
 	part, err := old.pin()

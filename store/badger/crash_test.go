@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/luminate-metrics/luminate/internal/metric"
-	"github.com/luminate-metrics/luminate/internal/problem"
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger"
 	"github.com/luminate-metrics/luminate/store/badger/wal"
@@ -277,43 +276,6 @@ func TestNoSpace(t *testing.T) {
 	if !errors.Is(err, store.ErrReadOnly) {
 		t.Fatal(err)
 	}
-}
-
-// TestFullDisk fills the disk while the store is open, and makes room again.
-func TestFullDisk(t *testing.T) {
-	var free atomic.Int64
-	free.Store(1 << 30)
-	s := openAt(t, t.TempDir(), func(o *badger.Options) {
-		o.MinFreeBytes = 1 << 20
-		o.SetFree(func(string) (int64, error) { return free.Load(), nil })
-	})
-	appendTo(t, s, "a", sample{series: "up", t: 1, v: 1})
-	free.Store(1<<20 - 1)
-	refused := map[string]error{"Ping": s.Ping(t.Context())}
-	_, refused["Append"] = s.Tenant("a").Append(t.Context(), batchOf(sample{series: "up", t: 2, v: 2}))
-	refused["Delete"] = s.Tenant("a").Delete(t.Context(), store.AllTime(), store.Selection{})
-	refused["Flush"] = s.Flush(t.Context())
-	for call, err := range refused {
-		if !errors.Is(err, store.ErrReadOnly) || problem.KindOf(err) != problem.Unavailable {
-			t.Errorf("%s on a full disk: %v", call, err)
-		}
-	}
-	rd, err := s.Tenant("a").Reader(store.AllTime())
-	if err != nil {
-		t.Fatal(err)
-	}
-	names, err := rd.LabelValues(t.Context(), "__name__", store.Selection{})
-	if err != nil || len(names.Items) != 1 {
-		t.Errorf("reading on a full disk: %v, %v", names, err)
-	}
-	if err := rd.Close(); err != nil {
-		t.Error(err)
-	}
-	free.Store(1 << 20)
-	if err := s.Ping(t.Context()); err != nil {
-		t.Errorf("with room again: %v", err)
-	}
-	appendTo(t, s, "a", sample{series: "up", t: 3, v: 3})
 }
 
 func TestRetention(t *testing.T) {

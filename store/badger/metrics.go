@@ -73,6 +73,17 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 		f.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "luminate_storage_head_samples", Help: "Samples in memory.",
 		}, func() float64 { _, samples := s.headSize(); return float64(samples) }),
+		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "luminate_storage_free_bytes", Help: "Free space on the disk of the data directory.",
+		}, func() float64 { _, free := s.guard.state(); return float64(free) }),
+		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "luminate_storage_read_only", Help: "1 while the store takes no writes because the disk is full.",
+		}, func() float64 {
+			if readOnly, _ := s.guard.state(); readOnly {
+				return 1
+			}
+			return 0
+		}),
 	}
 	return m
 }

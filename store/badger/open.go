@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,11 +33,13 @@ func Open(opts Options) (*Store, error) {
 	}
 	s.pool = &pool{store: s, most: opts.MaxOpenPartitions}
 	s.active = head.New(opts.Hasher, 0)
+	s.guard = &guard{opts: &s.opts}
 	s.metrics = newMetrics(opts.Registerer, s)
 	if err := s.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("badger: open %s: %w", opts.Dir, err), s.closeFiles())
 	}
 	s.commit = newCommitter(s)
+	s.tend(context.Background())
 	go s.background()
 	return s, nil
 }
@@ -50,7 +53,7 @@ func (s *Store) open() error {
 	if s.lock, err = lock(dir); err != nil {
 		return err
 	}
-	if err := s.checkSpace(); err != nil {
+	if err := s.guard.mayMaintain(0); err != nil {
 		return err
 	}
 	if err := s.loadCatalog(); err != nil {

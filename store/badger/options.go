@@ -45,6 +45,13 @@ type Options struct {
 	// MinFreeBytes is the free space on the disk below which the store takes no writes; -1 means that it does not look.
 	MinFreeBytes int64
 
+	// MinFreePercent is the same as a part of the disk; the larger one counts. Half of it is kept free in any case.
+	MinFreePercent int
+
+	// BallastBytes is the size of a file that is removed when the disk is full, so that the store can help itself; at most
+	// 1 % of the disk. 0 means none.
+	BallastBytes int64
+
 	// AllowLossyRecovery makes Open go on when partitions are damaged: they are moved to quarantine. All are verified.
 	AllowLossyRecovery bool
 
@@ -52,9 +59,9 @@ type Options struct {
 	Registerer prometheus.Registerer // nil means none.
 	Now        func() time.Time      // nil means time.Now.
 
-	wrapLog func(wal.Segments) wal.Segments // For tests: injects faults.
-	crash   func(at string)                 // For tests: called between the steps of maintenance.
-	free    func(dir string) (int64, error) // For tests: stands in for freeBytes.
+	wrapLog func(wal.Segments) wal.Segments                 // For tests: injects faults.
+	crash   func(at string)                                 // For tests: called between the steps of maintenance.
+	free    func(dir string) (free, total int64, err error) // For tests: stands in for freeBytes.
 }
 
 func (o *Options) setDefaults() error {

@@ -75,6 +75,16 @@ func (s *Store) partitionPath(index int64, number uint64) string {
 	return filepath.Join(s.opts.Dir, partitionsDir, fmt.Sprintf("%d.%06d", index, number))
 }
 
+// size is the number of bytes in the tables of the partition.
+func (h *handle) size() (int64, error) {
+	tables, err := partition.Tables(h.dir)
+	total := int64(0)
+	for _, t := range tables {
+		total += t.Size
+	}
+	return total, err
+}
+
 // retain keeps the directory until release. The caller knows that the handle is listed.
 func (h *handle) retain() {
 	h.mu.Lock()

@@ -24,13 +24,15 @@ import (
 //
 // Locks are taken in this order: maintenance, mu, a handle's, the pool's, the catalog's. The committer takes mu only.
 type Store struct {
-	opts     Options
-	width    int64 // Of a partition, in milliseconds.
-	metrics  *metrics
-	lock     *os.File
-	catalog  *catalog.Catalog
-	pool     *pool
-	annex    *annex
+	opts    Options
+	width   int64 // Of a partition, in milliseconds.
+	metrics *metrics
+	lock    *os.File
+	catalog *catalog.Catalog
+	pool    *pool
+	annex   *annex
+	guard   *guard
+
 	calendar *calendar
 
 	log     *wal.Log // The committer's.
@@ -172,7 +174,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	if err := s.failure(); err != nil {
 		return err
 	}
-	if err := s.checkSpace(); err != nil {
+	if err := s.guard.mayWrite(); err != nil {
 		return err
 	}
 	return ctx.Err()
@@ -230,6 +232,21 @@ func (s *Store) kickFlush() {
 	}
 }
 
+// spaceInterval is how often the free space is looked at, besides at each write.
+const spaceInterval = 2 * time.Second
+
+// tend looks after the space on the disk. When there is too little, what is in memory is moved to disk, for then the log
+// goes, and what was deleted is reclaimed.
+func (s *Store) tend(ctx context.Context) {
+	relieve, err := s.guard.tend()
+	if err == nil && relieve {
+		if err = s.Flush(ctx); err == nil && s.annex.hides() {
+			err = s.Compact(ctx)
+		}
+	}
+	s.report(err)
+}
+
 // background flushes when the head is large or old, expires what retention does not keep, and reclaims what was deleted.
 func (s *Store) background() {
 	defer close(s.stopped)
@@ -246,6 +263,8 @@ func (s *Store) background() {
 	defer age.Stop()
 	expiry := time.NewTicker(10 * time.Minute)
 	defer expiry.Stop()
+	space := time.NewTicker(spaceInterval)
+	defer space.Stop()
 	if s.lossy {
 		s.report(s.Flush(ctx)) // So that the same gap is not found again at the next start.
 	}
@@ -260,6 +279,8 @@ func (s *Store) background() {
 			}
 		case <-age.C:
 			err = s.Flush(ctx)
+		case <-space.C:
+			s.tend(ctx)
 		case <-expiry.C:
 			if s.opts.Retention > 0 {
 				err = s.Expire(ctx, s.floor())

@@ -85,6 +85,9 @@ type Badger struct {
 	MinFreeBytes      Bytes    `yaml:"min_free_bytes" doc:"Free space on the disk below which no writes are taken, until there is a tenth more; reads go on. Half of it is left free by the store's own work, too. 0 means that nobody looks."`
 	MinFreePercent    int      `yaml:"min_free_percent" doc:"The same as a part of the disk, in percent; the larger one counts."`
 	BallastBytes      Bytes    `yaml:"ballast_bytes" doc:"Size of a file that keeps space for a full disk, at most 1 % of the disk. When the disk is full it goes, so that the store can write what is in memory and let go of its log; it comes back when there is space. 0 means none."`
+
+	ScrubInterval       Duration `yaml:"scrub_interval" doc:"How often all partitions are read in the background to see whether they still can be; what can't is logged and counted. 0s means never."`
+	ScrubBytesPerSecond Bytes    `yaml:"scrub_bytes_per_second" doc:"How fast that is. 0 means as fast as it goes."`
 }
 
 // Ingest is the section ingest.
@@ -211,7 +214,7 @@ func Defaults() *Config {
 		Storage: Storage{Backend: BackendBadger, MaxExemplars: 100_000, Badger: Badger{
 			Path: "data/badger", Fsync: "always", PartitionWidth: Duration(day), MaxHeadSamples: 2_000_000,
 			MaxHeadAge: Duration(2 * time.Hour), MaxOpenPartitions: 8, MaxPartitions: 2000, WALSegmentBytes: 64 << 20, MinFreeBytes: 256 << 20,
-			MinFreePercent: 1, BallastBytes: 256 << 20,
+			MinFreePercent: 1, BallastBytes: 256 << 20, ScrubInterval: Duration(day), ScrubBytesPerSecond: 8 << 20,
 		}},
 		RemoteWrite: RemoteWrite{
 			MaxBodyBytes: 32 << 20, MaxDecodedBytes: 32 << 20, MaxItems: 2_000_000, MaxLabelBytes: 64 << 20,

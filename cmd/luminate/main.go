@@ -83,7 +83,7 @@ func newRoot(w world) *cobra.Command {
 	})
 	load.addFlags(root, w.environ, "")
 	root.AddCommand(serverCommand(w), checkConfigCommand(w), versionCommand(), tokenCommand(w), healthcheckCommand(w),
-		releaseBallastCommand(w))
+		releaseBallastCommand(w), verifyCommand(w))
 	return root
 }
 

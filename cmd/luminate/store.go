@@ -32,6 +32,7 @@ func open(cfg *config.Config, hasher metric.Hasher, now func() time.Time, log *s
 			FsyncPolicy: c.Fsync, MaxHeadSamples: int64(c.MaxHeadSamples), MaxHeadAge: c.MaxHeadAge.Std(),
 			MaxOpenPartitions: c.MaxOpenPartitions, MaxPartitions: c.MaxPartitions, MaxExemplars: cfg.Storage.MaxExemplars, WALSegmentBytes: int(c.WALSegmentBytes),
 			MinFreeBytes: int64(c.MinFreeBytes), MinFreePercent: c.MinFreePercent, BallastBytes: int64(c.BallastBytes),
+			ScrubInterval: c.ScrubInterval.Std(), ScrubBytesPerSecond: int64(c.ScrubBytesPerSecond),
 			AllowLossyRecovery: cfg.Storage.AllowLossyRecovery, Logger: log, Registerer: reg, Now: now,
 		}
 		if o.MinFreeBytes == 0 {

@@ -2,6 +2,7 @@ package badger
 
 import (
 	"context"
+	"time"
 
 	"github.com/luminate-metrics/luminate/store/badger/wal"
 )
@@ -14,6 +15,9 @@ func (o *Options) SetFree(free func(dir string) (free, total int64, err error)) 
 
 // Tend does what the store does now and then about the space on its disk.
 func (s *Store) Tend() { s.tend(context.Background()) }
+
+// SetWait says how the scrubber waits.
+func (o *Options) SetWait(wait func(ctx context.Context, d time.Duration) error) { o.wait = wait }
 
 // SetCrash calls f between the steps of maintenance.
 func (o *Options) SetCrash(f func(at string)) { o.crash = f }

@@ -20,6 +20,11 @@ type metrics struct {
 	open        prometheus.Gauge
 	failed      prometheus.Gauge
 
+	scrubBytes   prometheus.Counter
+	scrubDamages prometheus.Counter
+	scrubDamaged prometheus.Gauge
+	scrubbed     prometheus.Gauge
+
 	registered []prometheus.Collector
 	registerer prometheus.Registerer
 }
@@ -62,11 +67,13 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 			Name: "luminate_storage_failed", Help: "1 after a failed write to the log: the store takes nothing more.",
 		}),
 	}
+	m.scrub(f)
 	for _, result := range []string{"ok", "error"} {
 		m.flushes.WithLabelValues(result)
 	}
 	m.registered = []prometheus.Collector{
 		m.appended, m.fsync, m.group, m.flushes, m.flushTime, m.corruptions, m.quarantined, m.lostRecords, m.open, m.failed,
+		m.scrubBytes, m.scrubDamages, m.scrubDamaged, m.scrubbed,
 		f.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "luminate_storage_head_series", Help: "Series in memory.",
 		}, func() float64 { series, _ := s.headSize(); return float64(series) }),
@@ -86,6 +93,22 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 		}),
 	}
 	return m
+}
+
+// scrub makes the figures of the scrubber.
+func (m *metrics) scrub(f promauto.Factory) {
+	m.scrubBytes = f.NewCounter(prometheus.CounterOpts{
+		Name: "luminate_storage_scrub_read_bytes_total", Help: "Bytes of entries that were read only to see whether they can be.",
+	})
+	m.scrubDamages = f.NewCounter(prometheus.CounterOpts{
+		Name: "luminate_storage_scrub_damages_total", Help: "Damages in partitions that were found by reading them again; the same ones at each pass.",
+	})
+	m.scrubDamaged = f.NewGauge(prometheus.GaugeOpts{
+		Name: "luminate_storage_scrub_damages", Help: "Damages in partitions that the last complete pass found.",
+	})
+	m.scrubbed = f.NewGauge(prometheus.GaugeOpts{
+		Name: "luminate_storage_scrub_last_completed_timestamp_seconds", Help: "When all partitions had been read again for the last time.",
+	})
 }
 
 // unregister makes room for another store.

@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,6 +53,11 @@ type Options struct {
 	// 1 % of the disk. 0 means none.
 	BallastBytes int64
 
+	// ScrubInterval is how often all partitions are read to see whether they still can be; 0 means never. At most
+	// ScrubBytesPerSecond are read in a second; 0 means no bound.
+	ScrubInterval       time.Duration
+	ScrubBytesPerSecond int64
+
 	// AllowLossyRecovery makes Open go on when partitions are damaged: they are moved to quarantine. All are verified.
 	AllowLossyRecovery bool
 
@@ -59,9 +65,10 @@ type Options struct {
 	Registerer prometheus.Registerer // nil means none.
 	Now        func() time.Time      // nil means time.Now.
 
-	wrapLog func(wal.Segments) wal.Segments                 // For tests: injects faults.
-	crash   func(at string)                                 // For tests: called between the steps of maintenance.
-	free    func(dir string) (free, total int64, err error) // For tests: stands in for freeBytes.
+	wrapLog func(wal.Segments) wal.Segments                  // For tests: injects faults.
+	crash   func(at string)                                  // For tests: called between the steps of maintenance.
+	free    func(dir string) (free, total int64, err error)  // For tests: stands in for freeBytes.
+	wait    func(ctx context.Context, d time.Duration) error // For tests: stands in for wait.
 }
 
 func (o *Options) setDefaults() error {
@@ -97,6 +104,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.free == nil {
 		o.free = freeBytes
+	}
+	if o.wait == nil {
+		o.wait = wait
 	}
 	if o.crash == nil {
 		o.crash = func(string) {}

@@ -259,6 +259,11 @@ func (s *Store) background() {
 		case <-ctx.Done():
 		}
 	}()
+	var scrubbing sync.WaitGroup
+	defer scrubbing.Wait()
+	if s.opts.ScrubInterval > 0 {
+		scrubbing.Go(func() { s.scrubber(ctx) })
+	}
 	age := time.NewTicker(s.opts.MaxHeadAge)
 	defer age.Stop()
 	expiry := time.NewTicker(10 * time.Minute)

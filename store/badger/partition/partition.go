@@ -36,21 +36,29 @@ func Open(opts Options) (*Partition, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	if err := removeUnborn(opts.Dir); err != nil {
-		return nil, fmt.Errorf("partition: open %s: %w", opts.Dir, err)
+	p, err := open(opts.Dir, logger, func(o badgerdb.Options) badgerdb.Options { return o })
+	if err != nil {
+		return nil, err
 	}
-	db, err := badgerdb.Open(badgerOptions(opts.Dir, logger))
+	if err := p.check(opts); err != nil {
+		return nil, errors.Join(fmt.Errorf("partition: open %s: %w", opts.Dir, err), p.db.Close())
+	}
+	return p, nil
+}
+
+// open opens without a check.
+func open(dir string, logger *slog.Logger, change func(badgerdb.Options) badgerdb.Options) (*Partition, error) {
+	if err := removeUnborn(dir); err != nil {
+		return nil, fmt.Errorf("partition: open %s: %w", dir, err)
+	}
+	db, err := badgerdb.Open(change(badgerOptions(dir, logger)))
 	if err != nil {
 		if errno := syscall.Errno(0); !errors.As(err, &errno) {
 			err = fmt.Errorf("%w: %w", store.ErrCorrupt, err) // Not the system's refusal, so the content's.
 		}
-		return nil, fmt.Errorf("partition: open %s: %w", opts.Dir, err)
+		return nil, fmt.Errorf("partition: open %s: %w", dir, err)
 	}
-	p := &Partition{opts.Dir, db}
-	if err := p.check(opts); err != nil {
-		return nil, errors.Join(fmt.Errorf("partition: open %s: %w", opts.Dir, err), db.Close())
-	}
-	return p, nil
+	return &Partition{dir, db}, nil
 }
 
 func badgerOptions(dir string, logger *slog.Logger) badgerdb.Options {

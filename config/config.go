@@ -19,6 +19,7 @@ type Config struct {
 	Query       Query       `yaml:"query" doc:"What queries may cost, PromQL and native ones."`
 	Retention   Retention   `yaml:"retention" doc:"How long samples are kept."`
 	SelfMetrics SelfMetrics `yaml:"self_metrics" doc:"The server's own metrics, written into its own store."`
+	Memory      Memory      `yaml:"memory" doc:"How much memory the server takes. Unless the environment has GOMEMLIMIT, which Go itself knows, it is set at the start."`
 	Log         Log         `yaml:"log" doc:"What the server says about itself, on standard error."`
 }
 
@@ -77,7 +78,7 @@ type Badger struct {
 	Path              string   `yaml:"path" doc:"The data directory. It is created if it is not there, and belongs to one process at a time."`
 	Fsync             string   `yaml:"fsync" doc:"When a write is acknowledged: always means when it is on disk. There is no other choice yet."`
 	PartitionWidth    Duration `yaml:"partition_width" doc:"Span of time that is kept together and dropped at once. A store keeps the one that it was made with."`
-	MaxHeadSamples    int      `yaml:"max_head_samples" doc:"Number of samples in memory at which they are moved to their long-term form."`
+	MaxHeadSamples    int      `yaml:"max_head_samples" doc:"Number of samples in memory at which they are moved to their long-term form. 0 means what suits GOMEMLIMIT: one for each KiB of it, from 100000 to 2000000."`
 	MaxHeadAge        Duration `yaml:"max_head_age" doc:"How long samples stay in memory at most."`
 	MaxOpenPartitions int      `yaml:"max_open_partitions" doc:"Partitions that stay open while nobody reads them."`
 	MaxPartitions     int      `yaml:"max_partitions" doc:"Most partitions of the store, each a directory of its own. Samples of times that would need one more are refused."`
@@ -92,7 +93,7 @@ type Badger struct {
 
 // Ingest is the section ingest.
 type Ingest struct {
-	MaxInFlightBytes Bytes `yaml:"max_in_flight_bytes" doc:"Most memory that the write requests being served take together, estimated from the size of their bodies; more is answered by 503 with Retry-After, and senders come again. 0 means an eighth of the memory limit, at least 64MiB; 512MiB without a memory limit."`
+	MaxInFlightBytes Bytes `yaml:"max_in_flight_bytes" doc:"Most memory that the write requests being served take together, estimated from the size of their bodies; more is answered by 503 with Retry-After, and senders come again. 0 means an eighth of GOMEMLIMIT, from 64MiB to 1GiB; 512MiB without a limit."`
 }
 
 // RemoteWrite is the section remote_write.
@@ -169,6 +170,12 @@ type SelfMetrics struct {
 	Instance string   `yaml:"instance" doc:"Their label instance. Empty means the host name and the port."`
 }
 
+// Memory is the section memory.
+type Memory struct {
+	Limit Bytes   `yaml:"limit" doc:"Memory that the server may take. 0 means that of its control group (container) or, if that has no limit, of the machine."`
+	Ratio float64 `yaml:"ratio" doc:"The part of it that GOMEMLIMIT is set to; the rest is for what the garbage collector does not see. Greater than 0, at most 1."`
+}
+
 // Log is the section log.
 type Log struct {
 	Level  string `yaml:"level" doc:"The least that is logged: debug (every request), info, warn or error."`
@@ -212,7 +219,7 @@ func Defaults() *Config {
 			},
 		},
 		Storage: Storage{Backend: BackendBadger, MaxExemplars: 100_000, Badger: Badger{
-			Path: "data/badger", Fsync: "always", PartitionWidth: Duration(day), MaxHeadSamples: 2_000_000,
+			Path: "data/badger", Fsync: "always", PartitionWidth: Duration(day),
 			MaxHeadAge: Duration(2 * time.Hour), MaxOpenPartitions: 8, MaxPartitions: 2000, WALSegmentBytes: 64 << 20, MinFreeBytes: 256 << 20,
 			MinFreePercent: 1, BallastBytes: 256 << 20, ScrubInterval: Duration(day), ScrubBytesPerSecond: 8 << 20,
 		}},
@@ -242,6 +249,7 @@ func Defaults() *Config {
 		},
 		Retention:   Retention{Interval: Duration(time.Minute)},
 		SelfMetrics: SelfMetrics{Enabled: true, Interval: Duration(15 * time.Second), Tenant: "default"},
+		Memory:      Memory{Ratio: 0.9},
 		Log:         Log{Level: "info", Format: "auto"},
 	}
 }

@@ -87,7 +87,7 @@ func typeOf(v reflect.Value) string {
 		return "list"
 	case bool:
 		return "true or false"
-	case int:
+	case int, float64:
 		return "number"
 	}
 	return ""
@@ -117,6 +117,12 @@ func (s Setting) Set(text string) error {
 			return fmt.Errorf("%q is neither true nor false", text)
 		}
 		*p = b
+	case *float64:
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return fmt.Errorf("%q is not a number", text)
+		}
+		*p = x
 	case *int:
 		n, err := strconv.Atoi(strings.ReplaceAll(text, "_", ""))
 		if err != nil {

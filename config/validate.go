@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"regexp"
@@ -63,6 +64,9 @@ func (c *Config) Validate() error {
 		v.add("self_metrics.interval", "is %s: use at least 1s", c.SelfMetrics.Interval)
 	}
 	v.tenant("self_metrics.tenant", c.SelfMetrics.Tenant)
+	if r := c.Memory.Ratio; math.IsNaN(r) || r <= 0 || r > 1 {
+		v.add("memory.ratio", "is %v: use a number greater than 0, at most 1", c.Memory.Ratio)
+	}
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "auto", "text", "json")
 	if len(v.problems) > 0 {
@@ -192,7 +196,9 @@ func (v *validator) badger(b Badger) {
 	if b.PartitionWidth < Duration(time.Minute) {
 		v.add("storage.badger.partition_width", "is %s: use at least 1m", b.PartitionWidth)
 	}
-	v.positive("storage.badger.max_head_samples", int64(b.MaxHeadSamples))
+	if b.MaxHeadSamples < 0 {
+		v.add("storage.badger.max_head_samples", "is %d: use 0 for what suits the memory, or a positive number", b.MaxHeadSamples)
+	}
 	v.positive("storage.badger.max_head_age", int64(b.MaxHeadAge))
 	if b.MinFreePercent < 0 || b.MinFreePercent > 50 {
 		v.add("storage.badger.min_free_percent", "is %d: use 0 to 50", b.MinFreePercent)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,7 +30,7 @@ func open(cfg *config.Config, hasher metric.Hasher, now func() time.Time, log *s
 	case config.BackendBadger:
 		o := badger.Options{
 			Dir: c.Path, Hasher: hasher, PartitionWidth: c.PartitionWidth.Std(), Retention: cfg.Retention.Period.Std(),
-			FsyncPolicy: c.Fsync, MaxHeadSamples: int64(c.MaxHeadSamples), MaxHeadAge: c.MaxHeadAge.Std(),
+			FsyncPolicy: c.Fsync, MaxHeadSamples: headSamples(c, debug.SetMemoryLimit(-1)), MaxHeadAge: c.MaxHeadAge.Std(),
 			MaxOpenPartitions: c.MaxOpenPartitions, MaxPartitions: c.MaxPartitions, MaxExemplars: cfg.Storage.MaxExemplars, WALSegmentBytes: int(c.WALSegmentBytes),
 			MinFreeBytes: int64(c.MinFreeBytes), MinFreePercent: c.MinFreePercent, BallastBytes: int64(c.BallastBytes),
 			ScrubInterval: c.ScrubInterval.Std(), ScrubBytesPerSecond: int64(c.ScrubBytesPerSecond),

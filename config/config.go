@@ -160,6 +160,8 @@ type Query struct {
 type Retention struct {
 	Period   Duration `yaml:"period" doc:"How long samples are kept. Whole days are dropped when all of their samples are older. 0s keeps everything."`
 	Interval Duration `yaml:"interval" doc:"How often the server looks for days to drop."`
+
+	Tenants TenantDurations `yaml:"tenants" doc:"How long samples of some tenants are kept, where that is shorter than period: a map, or in flags and the environment a=30d,b=7d. What is older is hidden at once, and its space is reclaimed when it is a good part of a day. For backend badger."`
 }
 
 // SelfMetrics is the section self_metrics.

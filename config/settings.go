@@ -17,7 +17,7 @@ type Setting struct {
 	Path   string // As in YAML and flags: storage.badger.path.
 	Env    string // LUMINATE_STORAGE_BADGER_PATH.
 	Doc    string
-	Type   string // For people: text, list, true or false, number, duration, size, secret.
+	Type   string // For people: text, list, true or false, number, duration, size, map, secret.
 	Secret bool
 
 	value reflect.Value
@@ -79,6 +79,8 @@ func typeOf(v reflect.Value) string {
 		return "duration"
 	case Bytes:
 		return "size"
+	case TenantDurations:
+		return "map"
 	case Secret:
 		return "secret"
 	case string:

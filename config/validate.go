@@ -60,6 +60,12 @@ func (c *Config) Validate() error {
 	if p := c.Retention.Period; p != 0 && p < Duration(time.Hour) {
 		v.add("retention.period", "is %s: use at least 1h, or 0s to keep everything", p)
 	}
+	for id, d := range c.Retention.Tenants {
+		v.tenant("retention.tenants", id)
+		if p := c.Retention.Period; d < Duration(time.Hour) || p > 0 && d > p {
+			v.add("retention.tenants", "is %s for the tenant %s: use at least 1h, and at most retention.period", d, id)
+		}
+	}
 	if c.SelfMetrics.Interval < Duration(time.Second) {
 		v.add("self_metrics.interval", "is %s: use at least 1s", c.SelfMetrics.Interval)
 	}

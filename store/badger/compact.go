@@ -48,6 +48,9 @@ func (s *Store) compact(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.reclaim(ctx); err != nil {
+		return err
+	}
 	if len(deletions) == 0 {
 		return nil
 	}
@@ -109,7 +112,11 @@ func (s *Store) copyPartition(ctx context.Context, old *handle, from *partition.
 }
 
 func (s *Store) copyTenant(ctx context.Context, old *handle, from *partition.Partition, w *partition.Writer, id tenancy.ID) error {
-	in := openPartitionReader(from, old, id, store.AllTime(), s.annex.deletionsOf(id, old.in))
+	kept, ok := s.visible(id, store.AllTime())
+	if !ok || kept.Min > old.in.Max {
+		return nil
+	}
+	in := openPartitionReader(from, old, id, kept, s.annex.deletionsOf(id, old.in))
 	defer in.close()
 	found, err := in.reader.Select(ctx, store.Selection{})
 	if err != nil {
@@ -120,7 +127,7 @@ func (s *Store) copyTenant(ctx context.Context, old *handle, from *partition.Par
 		if err != nil {
 			return err
 		}
-		if err := w.Series(ctx, id, found[i].Labels, run); err != nil {
+		if err := w.Series(ctx, id, found[i].Labels, run.Between(kept)); err != nil {
 			return err
 		}
 	}

@@ -29,7 +29,7 @@ func Open(opts Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: opts, failed: make(chan struct{}), annex: newAnnex(opts.MaxExemplars),
-		kick: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+		kick: make(chan struct{}, 1), lifetime: lifetime{stop: make(chan struct{}), stopped: make(chan struct{})},
 	}
 	s.pool = &pool{store: s, most: opts.MaxOpenPartitions}
 	s.active = head.New(opts.Hasher, 0)

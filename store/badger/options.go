@@ -12,6 +12,7 @@ import (
 	"github.com/luminate-metrics/luminate/internal/metric"
 	"github.com/luminate-metrics/luminate/store/badger/wal"
 	"github.com/luminate-metrics/luminate/store/series"
+	"github.com/luminate-metrics/luminate/tenancy"
 )
 
 // FsyncAlways is the policy that acknowledges a write when it is on disk. It is the only one.
@@ -34,7 +35,10 @@ type Options struct {
 
 	PartitionWidth time.Duration // Of new stores; an old one keeps its own. At least a second.
 	Retention      time.Duration // Samples older than this are refused, and removed by whole partitions; 0 means never.
-	FsyncPolicy    string        // "always", which is the default.
+	// TenantRetention is the same for some tenants, where it is shorter: what is older is hidden at once, and its space is
+	// reclaimed when that is worth it.
+	TenantRetention map[tenancy.ID]time.Duration
+	FsyncPolicy     string // "always", which is the default.
 
 	MaxHeadSamples    int64         // Samples in memory at which they are moved to disk.
 	MaxHeadAge        time.Duration // How long samples stay in memory at most.
@@ -84,6 +88,11 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Retention < 0 {
 		problems = append(problems, fmt.Errorf("retention %v is negative: 0 keeps everything", o.Retention))
+	}
+	for id, d := range o.TenantRetention {
+		if d <= 0 {
+			problems = append(problems, fmt.Errorf("retention %v of tenant %s is not positive", d, id))
+		}
 	}
 	if o.WALSegmentBytes != 0 && (o.WALSegmentBytes < wal.LeastSegmentBytes || o.WALSegmentBytes%(32<<10) != 0) {
 		problems = append(problems, fmt.Errorf("segments of %d bytes are not possible: take a multiple of 32 KiB from %d on", o.WALSegmentBytes, wal.LeastSegmentBytes))

@@ -14,6 +14,7 @@ import (
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger/catalog"
 	"github.com/luminate-metrics/luminate/store/badger/partition"
+	"github.com/luminate-metrics/luminate/tenancy"
 )
 
 // A handle is one partition directory. It is opened when somebody needs it.
@@ -23,6 +24,9 @@ type handle struct {
 	index  int64
 	in     store.Range
 	dir    string
+
+	outlived map[tenancy.ID]bool // Tenants that keep nothing of it and were looked for. Under maintenance.
+	useless  uint64              // How many series they have in it. Under maintenance.
 
 	mu       sync.Mutex // Held while the partition is being opened or closed.
 	part     *partition.Partition

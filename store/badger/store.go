@@ -54,6 +54,11 @@ type Store struct {
 	lossy   bool // Whether the log had lost something when it was opened.
 	running callers
 	kick    chan struct{} // Holds a token if the background should flush.
+	lifetime
+}
+
+// lifetime says when the background is to end, and when it has.
+type lifetime struct {
 	stop    chan struct{}
 	stopped chan struct{}
 }
@@ -118,7 +123,9 @@ func (s *Store) Tenants(ctx context.Context) (out []tenancy.ID, err error) {
 	out = s.annex.held()
 	for _, h := range snap.heads {
 		for _, id := range h.Tenants() {
-			if h.Tenant(id).Any() {
+			if holds, err := s.holds(ctx, h.Tenant(id)); err != nil {
+				return nil, err
+			} else if holds {
 				out = append(out, id)
 			}
 		}
@@ -134,7 +141,17 @@ func (s *Store) Tenants(ctx context.Context) (out []tenancy.ID, err error) {
 	return slices.Compact(out), ctx.Err()
 }
 
-// tenantsIn lists the tenants of a partition of whom not everything was deleted.
+// holds reports whether a tenant has samples in memory that it still keeps.
+func (s *Store) holds(ctx context.Context, t *head.Tenant) (bool, error) {
+	in, ok := s.visible(t.ID(), store.AllTime())
+	if in == store.AllTime() || !ok {
+		return ok && t.Any(), nil
+	}
+	found, err := t.Select(ctx, in, store.Selection{})
+	return slices.ContainsFunc(found, func(f head.Found) bool { return f.Inside }), err
+}
+
+// tenantsIn lists the tenants of a partition of whom not everything was deleted or has outlived their retention.
 func (s *Store) tenantsIn(ctx context.Context, h *handle) ([]tenancy.ID, error) {
 	part, err := h.pin()
 	if err != nil {
@@ -148,11 +165,15 @@ func (s *Store) tenantsIn(ctx context.Context, h *handle) ([]tenancy.ID, error) 
 	var out []tenancy.ID
 	for _, id := range ids {
 		deletions := s.annex.deletionsOf(id, h.in)
-		if len(deletions) == 0 {
+		seen, ok := s.visible(id, store.AllTime())
+		switch {
+		case !ok || seen.Min > h.in.Max:
+			continue
+		case len(deletions) == 0 && seen.Min <= h.in.Min:
 			out = append(out, id)
 			continue
 		}
-		in := openPartitionReader(part, h, id, store.AllTime(), deletions)
+		in := openPartitionReader(part, h, id, seen, deletions)
 		found, err := in.selectSeries(ctx, store.Selection{})
 		in.close()
 		if err != nil {
@@ -292,6 +313,9 @@ func (s *Store) background() {
 			}
 			if err == nil && s.annex.hides() {
 				err = s.Compact(ctx)
+			}
+			if err == nil {
+				err = s.Reclaim(ctx)
 			}
 		}
 		s.report(err)

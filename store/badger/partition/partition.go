@@ -127,6 +127,21 @@ func (p *Partition) Tenants(ctx context.Context) ([]tenancy.ID, error) {
 	return out, err
 }
 
+// SeriesOf is the number of series of a tenant; an interrupted flush may have left more.
+func (p *Partition) SeriesOf(tenant tenancy.ID) (n uint64, err error) {
+	err = p.db.View(func(txn *badgerdb.Txn) error {
+		value, err := get(txn, tenantKey(kindTenant, tenant))
+		if value != nil && err == nil {
+			n, err = decodeCount(value)
+		}
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("partition: read %s: tenant %s: %w", p.dir, tenant, err)
+	}
+	return n, err
+}
+
 // Close closes the partition. All readers must be closed before.
 func (p *Partition) Close() error {
 	if err := p.db.Close(); err != nil {

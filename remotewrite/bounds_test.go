@@ -9,8 +9,10 @@ import (
 	"testing"
 
 	"github.com/golang/snappy"
+	"github.com/prometheus/client_golang/prometheus"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 
+	"github.com/luminate-metrics/luminate/internal/ingest"
 	"github.com/luminate-metrics/luminate/remotewrite"
 )
 
@@ -53,7 +55,7 @@ func TestW05LabelReferences(t *testing.T) {
 
 // Senders that take their time must not fill the memory together.
 func TestBytesInFlight(t *testing.T) {
-	r := newRig(t, func(o *remotewrite.Options) { o.MaxInFlight = 10_000 })
+	r := newRig(t, func(o *remotewrite.Options) { o.Budget = ingest.NewBudget(10_000, prometheus.NewRegistry()) })
 	body, more := io.Pipe()
 	answered := make(chan struct{})
 	go func() {
@@ -89,7 +91,7 @@ func TestBytesInFlight(t *testing.T) {
 			t.FailNow()
 		}
 	}
-	r.send(body1(t)).is(t, 503, "remote_write.max_in_flight_bytes", "send it again later")
+	r.send(body1(t)).is(t, 503, "ingest.max_in_flight_bytes", "send it again later")
 	write(padded[len(padded)-1:])
 	if err := more.Close(); err != nil {
 		t.Fatal(err)

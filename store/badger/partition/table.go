@@ -33,7 +33,9 @@ func checkTables(dir string) error {
 // checkTable verifies the index of a table: it ends with the index, the length of that, a checksum, and its length.
 func checkTable(name string) (err error) {
 	f, err := os.Open(name)
-	if err != nil {
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: %w", store.ErrCorrupt, err) // The manifest names it.
+	} else if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()

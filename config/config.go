@@ -12,12 +12,14 @@ type Config struct {
 	Server      Server      `yaml:"server" doc:"The HTTP listener."`
 	Auth        Auth        `yaml:"auth" doc:"Who may do what, and as which tenant."`
 	Storage     Storage     `yaml:"storage" doc:"Where samples are kept."`
+	Ingest      Ingest      `yaml:"ingest" doc:"What all writes together may cost, whatever their protocol."`
 	RemoteWrite RemoteWrite `yaml:"remote_write" doc:"What Prometheus remote write may hold."`
 	RemoteRead  RemoteRead  `yaml:"remote_read" doc:"What Prometheus remote read may cost."`
 	Native      Native      `yaml:"native" doc:"What writes by the native JSON API may hold."`
 	Query       Query       `yaml:"query" doc:"What queries may cost, PromQL and native ones."`
 	Retention   Retention   `yaml:"retention" doc:"How long samples are kept."`
 	SelfMetrics SelfMetrics `yaml:"self_metrics" doc:"The server's own metrics, written into its own store."`
+	Memory      Memory      `yaml:"memory" doc:"How much memory the server takes. Unless the environment has GOMEMLIMIT, which Go itself knows, it is set at the start."`
 	Log         Log         `yaml:"log" doc:"What the server says about itself, on standard error."`
 }
 
@@ -76,12 +78,22 @@ type Badger struct {
 	Path              string   `yaml:"path" doc:"The data directory. It is created if it is not there, and belongs to one process at a time."`
 	Fsync             string   `yaml:"fsync" doc:"When a write is acknowledged: always means when it is on disk. There is no other choice yet."`
 	PartitionWidth    Duration `yaml:"partition_width" doc:"Span of time that is kept together and dropped at once. A store keeps the one that it was made with."`
-	MaxHeadSamples    int      `yaml:"max_head_samples" doc:"Number of samples in memory at which they are moved to their long-term form."`
+	MaxHeadSamples    int      `yaml:"max_head_samples" doc:"Number of samples in memory at which they are moved to their long-term form. 0 means what suits GOMEMLIMIT: one for each KiB of it, from 100000 to 2000000."`
 	MaxHeadAge        Duration `yaml:"max_head_age" doc:"How long samples stay in memory at most."`
 	MaxOpenPartitions int      `yaml:"max_open_partitions" doc:"Partitions that stay open while nobody reads them."`
 	MaxPartitions     int      `yaml:"max_partitions" doc:"Most partitions of the store, each a directory of its own. Samples of times that would need one more are refused."`
 	WALSegmentBytes   Bytes    `yaml:"wal_segment_bytes" doc:"Size of the files of the write-ahead log, a multiple of 32KiB, at least 16MiB."`
-	MinFreeBytes      Bytes    `yaml:"min_free_bytes" doc:"Free space on the disk below which no writes are taken, while reads go on. 0 means that nobody looks."`
+	MinFreeBytes      Bytes    `yaml:"min_free_bytes" doc:"Free space on the disk below which no writes are taken, until there is a tenth more; reads go on. Half of it is left free by the store's own work, too. 0 means that nobody looks."`
+	MinFreePercent    int      `yaml:"min_free_percent" doc:"The same as a part of the disk, in percent; the larger one counts."`
+	BallastBytes      Bytes    `yaml:"ballast_bytes" doc:"Size of a file that keeps space for a full disk, at most 1 % of the disk. When the disk is full it goes, so that the store can write what is in memory and let go of its log; it comes back when there is space. 0 means none."`
+
+	ScrubInterval       Duration `yaml:"scrub_interval" doc:"How often all partitions are read in the background to see whether they still can be; what can't is logged and counted. 0s means never."`
+	ScrubBytesPerSecond Bytes    `yaml:"scrub_bytes_per_second" doc:"How fast that is. 0 means as fast as it goes."`
+}
+
+// Ingest is the section ingest.
+type Ingest struct {
+	MaxInFlightBytes Bytes `yaml:"max_in_flight_bytes" doc:"Most memory that the write requests being served take together, estimated from the size of their bodies; more is answered by 503 with Retry-After, and senders come again. 0 means an eighth of GOMEMLIMIT, from 64MiB to 1GiB; 512MiB without a limit."`
 }
 
 // RemoteWrite is the section remote_write.
@@ -90,7 +102,6 @@ type RemoteWrite struct {
 	MaxDecodedBytes Bytes    `yaml:"max_decoded_bytes" doc:"Largest size of a request's body after decompression; more is answered by 400."`
 	MaxItems        int      `yaml:"max_items" doc:"Most series, samples, histograms, exemplars, symbols and metadata in a request together."`
 	MaxLabelBytes   Bytes    `yaml:"max_label_bytes" doc:"Most bytes of labels and metadata in a request of version 2.0 with their symbols put in: a small body may stand for a lot of them. More is answered by 400."`
-	MaxInFlight     Bytes    `yaml:"max_in_flight_bytes" doc:"Most memory that the writes being served take together, as estimated from the size of their bodies; more is answered by 503, and the sender comes again."`
 	Timeout         Duration `yaml:"timeout" doc:"How long a write may take. It should be shorter than the senders' remote_timeout."`
 	Limits          Limits   `yaml:"limits" doc:"What is refused of a remote write. UTF-8 names, NaN and infinite values are taken, as Prometheus sends them. 0 means no limit."`
 }
@@ -150,6 +161,8 @@ type Query struct {
 type Retention struct {
 	Period   Duration `yaml:"period" doc:"How long samples are kept. Whole days are dropped when all of their samples are older. 0s keeps everything."`
 	Interval Duration `yaml:"interval" doc:"How often the server looks for days to drop."`
+
+	Tenants TenantDurations `yaml:"tenants" doc:"How long samples of some tenants are kept, where that is shorter than period: a map, or in flags and the environment a=30d,b=7d. What is older is hidden at once, and its space is reclaimed when it is a good part of a day. For backend badger."`
 }
 
 // SelfMetrics is the section self_metrics.
@@ -158,6 +171,12 @@ type SelfMetrics struct {
 	Interval Duration `yaml:"interval" doc:"How often."`
 	Tenant   string   `yaml:"tenant" doc:"The tenant that owns them."`
 	Instance string   `yaml:"instance" doc:"Their label instance. Empty means the host name and the port."`
+}
+
+// Memory is the section memory.
+type Memory struct {
+	Limit Bytes   `yaml:"limit" doc:"Memory that the server may take. 0 means that of its control group (container) or, if that has no limit, of the machine."`
+	Ratio float64 `yaml:"ratio" doc:"The part of it that GOMEMLIMIT is set to; the rest is for what the garbage collector does not see. Greater than 0, at most 1."`
 }
 
 // Log is the section log.
@@ -203,12 +222,13 @@ func Defaults() *Config {
 			},
 		},
 		Storage: Storage{Backend: BackendBadger, MaxExemplars: 100_000, Badger: Badger{
-			Path: "data/badger", Fsync: "always", PartitionWidth: Duration(day), MaxHeadSamples: 2_000_000,
+			Path: "data/badger", Fsync: "always", PartitionWidth: Duration(day),
 			MaxHeadAge: Duration(2 * time.Hour), MaxOpenPartitions: 8, MaxPartitions: 2000, WALSegmentBytes: 64 << 20, MinFreeBytes: 256 << 20,
+			MinFreePercent: 1, BallastBytes: 256 << 20, ScrubInterval: Duration(day), ScrubBytesPerSecond: 8 << 20,
 		}},
 		RemoteWrite: RemoteWrite{
 			MaxBodyBytes: 32 << 20, MaxDecodedBytes: 32 << 20, MaxItems: 2_000_000, MaxLabelBytes: 64 << 20,
-			MaxInFlight: 512 << 20, Timeout: Duration(25 * time.Second),
+			Timeout: Duration(25 * time.Second),
 			Limits: Limits{
 				MaxNameLength: 1024, MaxValueLength: 16384, MaxDimensions: 128, MaxExemplarLength: 128,
 				MaxAhead: Duration(10 * time.Minute),
@@ -232,6 +252,7 @@ func Defaults() *Config {
 		},
 		Retention:   Retention{Interval: Duration(time.Minute)},
 		SelfMetrics: SelfMetrics{Enabled: true, Interval: Duration(15 * time.Second), Tenant: "default"},
+		Memory:      Memory{Ratio: 0.9},
 		Log:         Log{Level: "info", Format: "auto"},
 	}
 }

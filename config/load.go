@@ -91,8 +91,16 @@ func (l *loader) file(name string) {
 	flat := k.All()
 	for _, path := range slices.Sorted(maps.Keys(flat)) {
 		value := flat[path]
+		if in := l.mapOf(path); in != "" {
+			pair := fmt.Sprintf("%s=%v", strings.TrimPrefix(path, in+delimiter), value)
+			if before, ok := known[in].(string); ok {
+				pair = before + "," + pair
+			}
+			known[in] = pair
+			continue
+		}
 		switch _, ok := l.settings[path]; {
-		case ok && value != nil:
+		case ok && !isEmpty(value):
 			known[path] = value
 		case ok, l.isSection(path) && isEmpty(value):
 			// Named but left empty: the default holds.
@@ -107,6 +115,15 @@ func (l *loader) file(name string) {
 
 func (l *loader) isSection(path string) bool {
 	return slices.ContainsFunc(l.paths, func(p string) bool { return strings.HasPrefix(p, path+delimiter) })
+}
+
+// mapOf returns the setting that is a map which path is a key of, or "".
+func (l *loader) mapOf(path string) string {
+	i := strings.LastIndex(path, delimiter)
+	if i < 0 || l.settings[path[:i]].Type != "map" {
+		return ""
+	}
+	return path[:i]
 }
 
 func isEmpty(v any) bool {

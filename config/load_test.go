@@ -84,6 +84,10 @@ func TestPrecedence(t *testing.T) {
 		map[string]string{"auth.header.trusted_networks": "10.0.0.0/8,fd00::/8"})
 	f("", []string{"LUMINATE_AUTH_HEADER_TRUSTED_NETWORKS=10.0.0.0/8, 127.0.0.0/8"}, nil,
 		map[string]string{"auth.header.trusted_networks": "10.0.0.0/8,127.0.0.0/8"})
+	f("retention: {tenants: {}}", nil, nil, map[string]string{})
+	f("retention: {tenants: {b: 7d, a: 30d}}", nil, nil, map[string]string{"retention.tenants": "a=30d,b=1w"})
+	f("retention: {tenants: {b: 7d, a: 30d}}", []string{"LUMINATE_RETENTION_TENANTS=c=2h, d=1d"}, nil, map[string]string{"retention.tenants": "c=2h,d=1d"})
+	f("memory: {limit: 2GiB, ratio: 0.75}\n", nil, nil, map[string]string{"memory.limit": "2GiB", "memory.ratio": "0.75"})
 	f("query: {max_samples: 1000, use_start_timestamps: true}\nserver: {max_body_bytes: 1048576}\n", nil, nil,
 		map[string]string{"query.max_samples": "1000", "query.use_start_timestamps": "true", "server.max_body_bytes": "1MiB"})
 }
@@ -144,6 +148,14 @@ func TestProblems(t *testing.T) {
 		`auth.jwt.tenants_claim: is "tenant", as is auth.jwt.tenant_claim`)
 	f("", []string{"LUMINATE_STORAGE_BACKEND=sqlite"}, nil, `storage.backend: is "sqlite": use badger or memory`)
 	f("", []string{"LUMINATE_AUTH_JWT_SECRET=short"}, nil, "auth.jwt.secret: is 5 bytes long")
+	f("retention: {period: 30d, tenants: {a: 31d, a/b: 1d}}", nil, nil, "retention.tenants: is 31d for the tenant a", `retention.tenants: "a/b" is no tenant id`)
+	f("", []string{"LUMINATE_RETENTION_TENANTS=a"}, nil, `retention.tenants: "a" is no tenant with a duration: write it as team-a=30d`)
+	f("", []string{"LUMINATE_RETENTION_TENANTS=a=1d,a=2d"}, nil, `retention.tenants: the tenant "a" has two durations`)
+	f("retention: {tenants: {a: long}}", nil, nil, `retention.tenants: tenant "a": "long" is not a duration`)
+	f("memory: {ratio: 1.5}", nil, nil, "memory.ratio: is 1.5: use a number greater than 0, at most 1")
+	f("", nil, map[string]string{"memory.ratio": "NaN"}, "memory.ratio: is NaN")
+	f("", []string{"LUMINATE_MEMORY_RATIO=half"}, nil, `memory.ratio: "half" is not a number`)
+	f("storage: {badger: {max_head_samples: -1, min_free_percent: 51}}", nil, nil, "storage.badger.max_head_samples: is -1", "storage.badger.min_free_percent: is 51")
 	f("", nil, map[string]string{"auth.header.trusted_networks": "10.0.0.1"}, `"10.0.0.1" is no network`)
 
 	if _, err := config.Load(config.Source{File: "/does/not/exist.yaml"}); err == nil || !strings.Contains(err.Error(), "/does/not/exist.yaml") {
@@ -233,6 +245,7 @@ func TestSecretsAreRedacted(t *testing.T) {
 func TestYAMLRoundTrip(t *testing.T) {
 	want := config.Defaults()
 	want.Server.ShutdownDelay = config.Duration(90 * time.Minute)
+	want.Retention.Tenants = config.TenantDurations{"b": config.Duration(time.Hour), "a": config.Duration(2 * time.Hour)}
 	want.Auth.Header.TrustedNetworks = []string{"10.0.0.0/8"}
 	text, err := yaml.Marshal(want)
 	if err != nil {

@@ -17,7 +17,7 @@ type Setting struct {
 	Path   string // As in YAML and flags: storage.badger.path.
 	Env    string // LUMINATE_STORAGE_BADGER_PATH.
 	Doc    string
-	Type   string // For people: text, list, true or false, number, duration, size, secret.
+	Type   string // For people: text, list, true or false, number, duration, size, map, secret.
 	Secret bool
 
 	value reflect.Value
@@ -79,6 +79,8 @@ func typeOf(v reflect.Value) string {
 		return "duration"
 	case Bytes:
 		return "size"
+	case TenantDurations:
+		return "map"
 	case Secret:
 		return "secret"
 	case string:
@@ -87,7 +89,7 @@ func typeOf(v reflect.Value) string {
 		return "list"
 	case bool:
 		return "true or false"
-	case int:
+	case int, float64:
 		return "number"
 	}
 	return ""
@@ -117,6 +119,12 @@ func (s Setting) Set(text string) error {
 			return fmt.Errorf("%q is neither true nor false", text)
 		}
 		*p = b
+	case *float64:
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return fmt.Errorf("%q is not a number", text)
+		}
+		*p = x
 	case *int:
 		n, err := strconv.Atoi(strings.ReplaceAll(text, "_", ""))
 		if err != nil {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"regexp"
@@ -59,10 +60,19 @@ func (c *Config) Validate() error {
 	if p := c.Retention.Period; p != 0 && p < Duration(time.Hour) {
 		v.add("retention.period", "is %s: use at least 1h, or 0s to keep everything", p)
 	}
+	for id, d := range c.Retention.Tenants {
+		v.tenant("retention.tenants", id)
+		if p := c.Retention.Period; d < Duration(time.Hour) || p > 0 && d > p {
+			v.add("retention.tenants", "is %s for the tenant %s: use at least 1h, and at most retention.period", d, id)
+		}
+	}
 	if c.SelfMetrics.Interval < Duration(time.Second) {
 		v.add("self_metrics.interval", "is %s: use at least 1s", c.SelfMetrics.Interval)
 	}
 	v.tenant("self_metrics.tenant", c.SelfMetrics.Tenant)
+	if r := c.Memory.Ratio; math.IsNaN(r) || r <= 0 || r > 1 {
+		v.add("memory.ratio", "is %v: use a number greater than 0, at most 1", c.Memory.Ratio)
+	}
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "auto", "text", "json")
 	if len(v.problems) > 0 {
@@ -192,8 +202,13 @@ func (v *validator) badger(b Badger) {
 	if b.PartitionWidth < Duration(time.Minute) {
 		v.add("storage.badger.partition_width", "is %s: use at least 1m", b.PartitionWidth)
 	}
-	v.positive("storage.badger.max_head_samples", int64(b.MaxHeadSamples))
+	if b.MaxHeadSamples < 0 {
+		v.add("storage.badger.max_head_samples", "is %d: use 0 for what suits the memory, or a positive number", b.MaxHeadSamples)
+	}
 	v.positive("storage.badger.max_head_age", int64(b.MaxHeadAge))
+	if b.MinFreePercent < 0 || b.MinFreePercent > 50 {
+		v.add("storage.badger.min_free_percent", "is %d: use 0 to 50", b.MinFreePercent)
+	}
 	v.positive("storage.badger.max_open_partitions", int64(b.MaxOpenPartitions))
 	v.positive("storage.badger.max_partitions", int64(b.MaxPartitions))
 	if b.WALSegmentBytes < 16<<20 || b.WALSegmentBytes%(32<<10) != 0 {
@@ -214,7 +229,7 @@ func (v *validator) protocols(c *Config) {
 	for path, n := range map[string]int64{
 		"remote_write.max_body_bytes": int64(c.RemoteWrite.MaxBodyBytes), "remote_write.max_decoded_bytes": int64(c.RemoteWrite.MaxDecodedBytes),
 		"remote_write.max_items": int64(c.RemoteWrite.MaxItems), "remote_write.max_label_bytes": int64(c.RemoteWrite.MaxLabelBytes),
-		"remote_write.max_in_flight_bytes": int64(c.RemoteWrite.MaxInFlight), "remote_write.timeout": int64(c.RemoteWrite.Timeout),
+		"remote_write.timeout":          int64(c.RemoteWrite.Timeout),
 		"remote_read.max_request_bytes": int64(c.RemoteRead.MaxRequestBytes), "remote_read.max_matchers": int64(c.RemoteRead.MaxMatchers),
 		"remote_read.max_regexp_bytes": int64(c.RemoteRead.MaxRegexpBytes), "remote_read.max_samples": int64(c.RemoteRead.MaxSamples),
 		"remote_read.max_frame_bytes": int64(c.RemoteRead.MaxFrameBytes), "remote_read.max_concurrent": int64(c.RemoteRead.MaxConcurrent),

@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/luminate-metrics/luminate/internal/ingest"
 	"github.com/luminate-metrics/luminate/internal/problem"
 )
 
@@ -27,6 +28,8 @@ const acceptEncoding = "zstd, gzip, identity"
 type size struct {
 	sent, decoded               int64
 	sentSetting, decodedSetting string // Configuration keys that raise the bounds; empty if there are none.
+
+	hold *ingest.Hold // Grows with the body; nil if its memory is not counted.
 }
 
 // body reads the request's body and undoes its compression. The result is valid until the next call with buf.
@@ -43,7 +46,7 @@ func body(w http.ResponseWriter, r *http.Request, most size, buf *[]byte) ([]byt
 		return nil, readError(r.Context(), err)
 	}
 	defer done()
-	out, err := fill((*buf)[:0], plain, most.decoded+1)
+	out, err := fill((*buf)[:0], plain, most.decoded+1, most.hold)
 	*buf = out
 	switch {
 	case err != nil:
@@ -135,10 +138,10 @@ func readError(ctx context.Context, err error) error {
 		return err
 	case errors.As(err, &tooBig):
 		return tooLarge("body", tooBig.Limit, tooBig.Limit+1, settingBody)
+	case errors.Is(err, os.ErrDeadlineExceeded): // Before the context, which net/http ends for this reason, too.
+		return problem.Wrap(problem.Timeout, err, "the body did not arrive in time")
 	case ctx.Err() != nil:
 		return problem.Wrap(problem.Canceled, err, "the request was canceled while its body was read")
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return problem.Wrap(problem.Timeout, err, "the body did not arrive in time")
 	default:
 		return problem.Wrap(problem.Invalid, err, "the body ends before its declared length")
 	}
@@ -164,8 +167,9 @@ func (c *capped) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// fill appends r to buf until it ends or buf holds most bytes. It never allocates more than that.
-func fill(buf []byte, r io.Reader, most int64) ([]byte, error) {
+// fill appends r to buf until it ends or buf holds most bytes. It never allocates more than that. The hold, which may be
+// nil, grows with what was read.
+func fill(buf []byte, r io.Reader, most int64, hold *ingest.Hold) ([]byte, error) {
 	for int64(len(buf)) < most {
 		if len(buf) == cap(buf) {
 			bigger := make([]byte, len(buf), min(max(2*int64(cap(buf)), 4096), most))
@@ -174,6 +178,11 @@ func fill(buf []byte, r io.Reader, most int64) ([]byte, error) {
 		}
 		n, err := r.Read(buf[len(buf):min(int64(cap(buf)), most)])
 		buf = buf[:len(buf)+n]
+		if hold != nil {
+			if over := hold.Grow(ingest.Weight * int64(len(buf))); over != nil {
+				return buf, over
+			}
+		}
 		if errors.Is(err, io.EOF) {
 			return buf, nil
 		}

@@ -38,6 +38,7 @@ type Source interface {
 type Options struct {
 	Sink       Sink
 	Source     Source
+	Budget     *ingest.Budget        // Of the memory that writes take together; nil means no bound.
 	Rules      *metric.Rules         // What writes may hold; nil means metric.StrictRules.
 	Limits     Limits                // Fields that are 0 get the defaults of DefaultLimits.
 	Logger     *slog.Logger          // For failures that the client is not told the cause of; nil discards them.
@@ -50,6 +51,7 @@ type Options struct {
 // An API serves the native JSON API. Its handlers may run concurrently.
 type API struct {
 	sink   Sink
+	budget *ingest.Budget
 	source Source
 	rules  *metric.Rules
 	limits Limits
@@ -69,7 +71,7 @@ type API struct {
 // New returns the API.
 func New(o Options) *API {
 	a := &API{
-		sink: o.Sink, source: o.Source, rules: o.Rules, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now,
+		sink: o.Sink, budget: o.Budget, source: o.Source, rules: o.Rules, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now,
 		backup: o.Backup, backupAll: o.BackupAll,
 		queries: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "luminate_native_query_duration_seconds",

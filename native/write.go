@@ -45,7 +45,9 @@ func (a *API) serveWrite(w http.ResponseWriter, r *http.Request, tenant tenancy.
 	}
 	buf := a.buffers.Get().(*[]byte)
 	defer a.releaseBuffer(buf)
-	text, err := body(w, r, size{a.limits.BodyBytes, a.limits.DecodedBytes, settingBody, settingDecoded}, buf)
+	hold := a.budget.Hold()
+	defer hold.Release()
+	text, err := body(w, r, size{a.limits.BodyBytes, a.limits.DecodedBytes, settingBody, settingDecoded, &hold}, buf)
 	if err != nil {
 		return undecoded(err)
 	}

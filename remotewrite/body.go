@@ -11,6 +11,7 @@ import (
 
 	"github.com/golang/snappy"
 
+	"github.com/luminate-metrics/luminate/internal/ingest"
 	"github.com/luminate-metrics/luminate/internal/metric"
 	"github.com/luminate-metrics/luminate/internal/problem"
 )
@@ -20,7 +21,7 @@ type request struct {
 	compressed []byte
 	body       []byte
 	batch      *metric.Batch
-	held       int64 // Of API.inFlight.
+	hold       ingest.Hold
 	decoder    decoder
 }
 
@@ -96,7 +97,7 @@ func (a *API) body(r *http.Request, req *request) ([]byte, error) {
 			Limit:  &problem.Limit{Name: "decoded body", Max: int64(a.opts.MaxDecoded), Observed: int64(n), Setting: "remote_write.max_decoded_bytes"},
 		}
 	}
-	if err := a.hold(req, decodedWeight*int64(n)); err != nil {
+	if err := req.hold.Grow(int64(len(req.compressed)) + ingest.Weight*int64(n)); err != nil {
 		return nil, err
 	}
 	if cap(req.body) < n {
@@ -109,26 +110,6 @@ func (a *API) body(r *http.Request, req *request) ([]byte, error) {
 	a.metrics.bytes.WithLabelValues("compressed").Add(float64(len(req.compressed)))
 	a.metrics.bytes.WithLabelValues("decoded").Add(float64(len(body)))
 	return body, nil
-}
-
-// decodedWeight is how many bytes a byte of a body takes until it is stored: as it is, in the batch, and on its way to
-// the disk.
-const decodedWeight = 4
-
-// hold counts n more bytes for a request, unless all requests together would take too many.
-func (a *API) hold(req *request, n int64) error {
-	if n <= 0 {
-		return nil
-	}
-	req.held += n
-	if total := a.inFlight.Add(n); total > int64(a.opts.MaxInFlight) && total > req.held {
-		return &problem.Error{
-			Of:     problem.Unavailable,
-			Detail: fmt.Sprintf("the writes being served take more than %d bytes (remote_write.max_in_flight_bytes): send it again later; nothing was stored", a.opts.MaxInFlight),
-			Limit:  &problem.Limit{Name: "bytes in flight", Max: int64(a.opts.MaxInFlight), Observed: total, Setting: "remote_write.max_in_flight_bytes"},
-		}
-	}
-	return nil
 }
 
 // read fills req.compressed.
@@ -147,12 +128,13 @@ func (a *API) read(r *http.Request, req *request) error {
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
 		}
-		if err := a.hold(req, int64(cap(buf))-req.held); err != nil {
-			return err
-		}
 		n, err := r.Body.Read(buf[len(buf):min(cap(buf), limit+1)])
 		buf = buf[:len(buf)+n]
 		req.compressed = buf
+		// What came, not what is promised: a sender that promises much and sends nothing takes nothing from others.
+		if err := req.hold.Grow(int64(len(buf))); err != nil {
+			return err
+		}
 		switch {
 		case len(buf) > limit:
 			return tooLarge(limit, max(r.ContentLength, int64(len(buf))))
@@ -171,10 +153,10 @@ func readError(r *http.Request, err error) error {
 	switch {
 	case errors.As(err, &tooBig):
 		return tooLarge(int(tooBig.Limit), max(r.ContentLength, tooBig.Limit+1))
+	case errors.Is(err, os.ErrDeadlineExceeded): // Before the context, which net/http ends for this reason, too.
+		return problem.Wrap(problem.Unavailable, err, "the body did not arrive in time: send it again")
 	case r.Context().Err() != nil:
 		return fmt.Errorf("remotewrite: read body: %w", r.Context().Err())
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return problem.Wrap(problem.Unavailable, err, "the body did not arrive in time: send it again")
 	default:
 		return problem.Wrap(problem.Invalid, err, "the body could not be read to its end; nothing was stored")
 	}

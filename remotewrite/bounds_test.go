@@ -9,8 +9,10 @@ import (
 	"testing"
 
 	"github.com/golang/snappy"
+	"github.com/prometheus/client_golang/prometheus"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 
+	"github.com/luminate-metrics/luminate/internal/ingest"
 	"github.com/luminate-metrics/luminate/remotewrite"
 )
 
@@ -53,7 +55,8 @@ func TestW05LabelReferences(t *testing.T) {
 
 // Senders that take their time must not fill the memory together.
 func TestBytesInFlight(t *testing.T) {
-	r := newRig(t, func(o *remotewrite.Options) { o.MaxInFlight = 10_000 })
+	reg := prometheus.NewRegistry()
+	r := newRig(t, func(o *remotewrite.Options) { o.Budget = ingest.NewBudget(10_000, reg) })
 	body, more := io.Pipe()
 	answered := make(chan struct{})
 	go func() {
@@ -84,14 +87,14 @@ func TestBytesInFlight(t *testing.T) {
 	// An unknown field of that length.
 	padded := snappy.Encode(nil, slices.Concat(mustDecode(t, body1(t)), []byte("\xba\x06\xe0\xd4\x03"), noise))
 	write(padded[:len(padded)-1])
-	for r.inFlight() < float64(len(padded)-1) {
+	for inFlight(t, reg) < float64(len(padded)-1) {
 		select {
 		case <-answered:
 			t.Fatal("the slow one was answered before its end")
 		default:
 		}
 	}
-	r.send(body1(t)).is(t, 503, "remote_write.max_in_flight_bytes", "send it again later")
+	r.send(body1(t)).is(t, 503, "ingest.max_in_flight_bytes", "send it again later")
 	write(padded[len(padded)-1:])
 	if err := more.Close(); err != nil {
 		t.Fatal(err)
@@ -109,18 +112,18 @@ func mustDecode(t *testing.T, b []byte) []byte {
 	return out
 }
 
-// inFlight is what the receiver says that it takes.
-func (r *rig) inFlight() float64 {
-	r.t.Helper()
-	families, err := r.reg.Gather()
+// inFlight is what a budget says that it has given.
+func inFlight(t *testing.T, reg prometheus.Gatherer) float64 {
+	t.Helper()
+	families, err := reg.Gather()
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, f := range families {
-		if f.GetName() == "luminate_remote_write_in_flight_bytes" {
+		if f.GetName() == "luminate_ingest_in_flight_bytes" {
 			return f.GetMetric()[0].GetGauge().GetValue()
 		}
 	}
-	r.t.Fatal("there is no such metric")
+	t.Fatal("there is no such metric")
 	return 0
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,7 +26,6 @@ const (
 	DefaultMaxDecoded    = 32 << 20
 	DefaultMaxItems      = 2_000_000
 	DefaultMaxLabels     = 64 << 20
-	DefaultMaxInFlight   = 512 << 20
 	DefaultTimeout       = 25 * time.Second
 )
 
@@ -41,6 +39,7 @@ type Sink interface {
 // Options configure an API. Only Sink is required.
 type Options struct {
 	Sink       Sink
+	Budget     *ingest.Budget        // Of the memory that requests take together; nil means no bound.
 	Rules      *metric.Rules         // nil means metric.PrometheusRules.
 	Logger     *slog.Logger          // nil means no log.
 	Registerer prometheus.Registerer // nil means that metrics are not exposed.
@@ -57,10 +56,6 @@ type Options struct {
 	// nothing about the size of what it stands for.
 	MaxLabels int
 
-	// MaxInFlight is how many bytes the requests that are being served may take together, estimated; 0 means
-	// DefaultMaxInFlight. What comes on top is told to come again later. One request is served in any case.
-	MaxInFlight int
-
 	// Timeout is how long a write may take; 0 means DefaultTimeout. It should be shorter than the remote_timeout of
 	// senders, 30 seconds by default: a sender that gave up never sees an answer.
 	Timeout time.Duration
@@ -71,7 +66,6 @@ type API struct {
 	opts     Options
 	metrics  *metrics
 	requests sync.Pool // Of *request.
-	inFlight atomic.Int64
 }
 
 // New returns the API that o describes.
@@ -95,14 +89,10 @@ func New(o Options) *API {
 	if o.MaxLabels == 0 {
 		o.MaxLabels = DefaultMaxLabels
 	}
-	if o.MaxInFlight == 0 {
-		o.MaxInFlight = DefaultMaxInFlight
-	}
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	a := &API{opts: o}
-	a.metrics = newMetrics(o.Registerer, func() float64 { return float64(a.inFlight.Load()) })
+	a := &API{opts: o, metrics: newMetrics(o.Registerer)}
 	a.requests.New = func() any { return new(request) }
 	return a
 }
@@ -142,6 +132,7 @@ func (a *API) write(w http.ResponseWriter, r *http.Request) {
 	}
 	req := a.requests.Get().(*request)
 	defer a.release(req)
+	req.hold = a.opts.Budget.Hold()
 	var out ingest.Outcome
 	if err == nil {
 		out, err = a.serve(r, req, v)
@@ -224,8 +215,7 @@ func (a *API) release(req *request) {
 		a.opts.Sink.Release(req.batch)
 		req.batch = nil
 	}
-	a.inFlight.Add(-req.held)
-	req.held = 0
+	req.hold.Release()
 	req.shrink()
 	a.requests.Put(req)
 }

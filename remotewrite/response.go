@@ -83,10 +83,9 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	retries  *prometheus.CounterVec
 	bytes    *prometheus.CounterVec
-	inFlight prometheus.GaugeFunc
 }
 
-func newMetrics(reg prometheus.Registerer, inFlight func() float64) *metrics {
+func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "luminate_remote_write_requests_total",
@@ -100,13 +99,9 @@ func newMetrics(reg prometheus.Registerer, inFlight func() float64) *metrics {
 			Name: "luminate_remote_write_received_bytes_total",
 			Help: "Bytes of remote-write bodies, as they came (compressed) and after decompression (decoded).",
 		}, []string{"form"}),
-		inFlight: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "luminate_remote_write_in_flight_bytes",
-			Help: "Memory that the remote writes being served take, as estimated from the size of their bodies.",
-		}, inFlight),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.retries, m.bytes, m.inFlight)
+		reg.MustRegister(m.requests, m.retries, m.bytes)
 	}
 	return m
 }

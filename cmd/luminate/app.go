@@ -86,6 +86,7 @@ func (m *Main) Run(ctx context.Context) error {
 	m.stop = stop
 	m.mu.Unlock()
 	m.started = m.now()
+	limitMemory(ctx, m.cfg.Memory, available, m.log)
 
 	if err := m.prepare(); err != nil {
 		return err

@@ -203,27 +203,18 @@ func restoreFrom(ctx context.Context, st openStore, in io.Reader, files []io.Rea
 	return archive.RestoreChain(ctx, st, files, o)
 }
 
-func verifyCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "verify FILE|-",
-		Short:   "Check an archive from its first to its last byte",
-		Long:    "Verify reads a whole archive, checks everything in it and says what it holds. It needs no store.",
-		Example: "  luminate verify /backup/monday.archive",
-		Args:    oneFile,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			in, done, err := openArchive(args[0])
-			if err != nil {
-				return err
-			}
-			defer done()
-			sum, err := archive.Verify(in)
-			if err != nil {
-				return err
-			}
-			describeArchive(cmd.OutOrStdout(), "verified", sum)
-			return nil
-		},
+func verifyArchive(out io.Writer, name string) error {
+	in, done, err := openArchive(name)
+	if err != nil {
+		return err
 	}
+	defer done()
+	sum, err := archive.Verify(in)
+	if err != nil {
+		return err
+	}
+	describeArchive(out, "verified", sum)
+	return nil
 }
 
 func oneFile(cmd *cobra.Command, args []string) error {

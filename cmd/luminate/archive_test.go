@@ -135,7 +135,7 @@ func TestArchiveCommandsRefuse(t *testing.T) {
 	f(2, "takes one file", "restore", path, "a", "-")
 	f(1, "no such file", "restore", path, "a", "b")
 	f(2, "--from needs --since", "backup", path, "--from", damaged, "x")
-	f(2, "takes one file", "verify")
+	f(2, "takes one file", "verify", "a", "b")
 	f(2, "--tenants: tenant id", "backup", path, "--tenants=a/b", "x")
 	f(2, "storage.backend is memory", "restore", "--storage.backend=memory", damaged)
 	f(1, "there is no store in", "backup", path, filepath.Join(dir, "x"))

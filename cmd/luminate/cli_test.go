@@ -51,6 +51,14 @@ func TestExitCodes(t *testing.T) {
 	f(2, "2 problems", nil, "check-config", "--storage.backend=clickhouse", "--log.level=loud")
 	f(2, "clickhouse, which this version does not have yet", nil, "--storage.backend=clickhouse")
 
+	store := t.TempDir()
+	f(0, "there is no ballast in "+store, nil, "release-ballast", "--storage.badger.path="+store)
+	if err := os.WriteFile(filepath.Join(store, "BALLAST"), make([]byte, 7), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f(0, "released 7 bytes", []string{"LUMINATE_STORAGE_BADGER_PATH=" + store}, "release-ballast")
+	f(2, "storage.badger.min_free_percent: is 51", nil, "check-config", "--storage.badger.min_free_percent=51")
+
 	f(2, "--tenant is missing", nil, "token", "mint")
 	f(2, "there is no signing secret", nil, "token", "mint", "--tenant", "a")
 	f(2, "at least 32", []string{"LUMINATE_AUTH_JWT_SECRET=short"}, "token", "mint", "--tenant", "a")

@@ -89,7 +89,7 @@ func TestMetricsPage(t *testing.T) {
 	}
 }
 
-var settingName = regexp.MustCompile(`\b(?:server|auth|storage|remote_write|remote_read|native|query|promql|retention|self_metrics|log|limits)(?:\.[a-z_]+)+\b`)
+var settingName = regexp.MustCompile(`\b(?:server|auth|storage|ingest|remote_write|remote_read|native|query|promql|retention|self_metrics|memory|log|limits)(?:\.[a-z_]+)+\b`)
 
 // TestNamedSettingsExist checks that a setting that an error or a page names can be set.
 func TestNamedSettingsExist(t *testing.T) {

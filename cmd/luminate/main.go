@@ -83,7 +83,7 @@ func newRoot(w world) *cobra.Command {
 	})
 	load.addFlags(root, w.environ, "")
 	root.AddCommand(serverCommand(w), checkConfigCommand(w), versionCommand(), tokenCommand(w), healthcheckCommand(w),
-		backupCommand(w), restoreCommand(w), verifyCommand())
+		backupCommand(w), restoreCommand(w), verifyCommand(w), releaseBallastCommand(w))
 	return root
 }
 

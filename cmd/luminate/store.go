@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,12 +13,21 @@ import (
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger"
 	"github.com/luminate-metrics/luminate/store/memory"
+	"github.com/luminate-metrics/luminate/tenancy"
 )
 
 // An openStore is a store that may tell that it can't go on.
 type openStore struct {
 	store.Store
 	failed <-chan struct{} // Closed when nothing may be acknowledged any more; nil if that can't be.
+}
+
+func tenantRetention(c config.TenantDurations) map[tenancy.ID]time.Duration {
+	out := map[tenancy.ID]time.Duration{}
+	for id, d := range c {
+		out[tenancy.ID(id)] = d.Std()
+	}
+	return out
 }
 
 // An opener opens the configured store.
@@ -29,9 +39,12 @@ func open(cfg *config.Config, hasher metric.Hasher, now func() time.Time, log *s
 	case config.BackendBadger:
 		o := badger.Options{
 			Dir: c.Path, Hasher: hasher, PartitionWidth: c.PartitionWidth.Std(), Retention: cfg.Retention.Period.Std(),
-			FsyncPolicy: c.Fsync, MaxHeadSamples: int64(c.MaxHeadSamples), MaxHeadAge: c.MaxHeadAge.Std(),
+			TenantRetention: tenantRetention(cfg.Retention.Tenants),
+			FsyncPolicy:     c.Fsync, MaxHeadSamples: headSamples(c, debug.SetMemoryLimit(-1)), MaxHeadAge: c.MaxHeadAge.Std(),
 			MaxOpenPartitions: c.MaxOpenPartitions, MaxPartitions: c.MaxPartitions, MaxExemplars: cfg.Storage.MaxExemplars, WALSegmentBytes: int(c.WALSegmentBytes),
-			MinFreeBytes: int64(c.MinFreeBytes), AllowLossyRecovery: cfg.Storage.AllowLossyRecovery, Logger: log, Registerer: reg, Now: now,
+			MinFreeBytes: int64(c.MinFreeBytes), MinFreePercent: c.MinFreePercent, BallastBytes: int64(c.BallastBytes),
+			ScrubInterval: c.ScrubInterval.Std(), ScrubBytesPerSecond: int64(c.ScrubBytesPerSecond),
+			AllowLossyRecovery: cfg.Storage.AllowLossyRecovery, Logger: log, Registerer: reg, Now: now,
 		}
 		if o.MinFreeBytes == 0 {
 			o.MinFreeBytes = -1 // Its zero means the default.

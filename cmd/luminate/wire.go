@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -73,11 +74,12 @@ func (m *Main) groups(pipeline *ingest.Pipeline) []server.Group {
 	written := m.prometheusRules()
 	strict := m.rules(metric.StrictRules(tenancy.Dimension), m.cfg.Native.Limits, "native.limits")
 	q := m.cfg.Query
+	budget := ingest.NewBudget(inFlight(m.cfg.Ingest, debug.SetMemoryLimit(-1)), m.registry)
 	write := remotewrite.New(remotewrite.Options{
-		Sink: pipeline, Rules: &written, Logger: m.log, Registerer: m.registry,
+		Sink: pipeline, Budget: budget, Rules: &written, Logger: m.log, Registerer: m.registry,
 		MaxCompressed: int(m.cfg.RemoteWrite.MaxBodyBytes), MaxDecoded: int(m.cfg.RemoteWrite.MaxDecodedBytes),
 		MaxItems: m.cfg.RemoteWrite.MaxItems, MaxLabels: int(m.cfg.RemoteWrite.MaxLabelBytes),
-		MaxInFlight: int(m.cfg.RemoteWrite.MaxInFlight), Timeout: m.cfg.RemoteWrite.Timeout.Std(),
+		Timeout: m.cfg.RemoteWrite.Timeout.Std(),
 	})
 	read := remoteread.New(remoteread.Options{
 		Source: src, Logger: m.log, Registerer: m.registry,
@@ -87,7 +89,7 @@ func (m *Main) groups(pipeline *ingest.Pipeline) []server.Group {
 		MaxWait: m.cfg.RemoteRead.MaxWait.Std(),
 	})
 	own := native.New(native.Options{
-		Sink: pipeline, Source: src, Rules: &strict, Logger: m.log, Registerer: m.registry, Now: m.now,
+		Sink: pipeline, Budget: budget, Source: src, Rules: &strict, Logger: m.log, Registerer: m.registry, Now: m.now,
 		Backup: m.backup, BackupAll: m.cfg.Native.BackupAllTenants,
 		Limits: native.Limits{
 			BodyBytes: int64(m.cfg.Native.MaxBodyBytes), DecodedBytes: int64(m.cfg.Native.MaxDecodedBytes), Items: m.cfg.Native.MaxItems,

@@ -105,6 +105,17 @@ func (a *annex) expire(before int64) {
 	}
 }
 
+// expireTenant removes exemplars of one tenant.
+func (a *annex) expireTenant(id tenancy.ID, before int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if t := a.tenants[id]; t != nil {
+		had := t.exemplars.Len()
+		t.exemplars.Expire(before)
+		a.changed = a.changed || t.exemplars.Len() < had
+	}
+}
+
 // forgetDeletions is called when partitions hold nothing any more that they hide.
 func (a *annex) forgetDeletions() {
 	a.mu.Lock()

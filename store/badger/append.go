@@ -3,7 +3,6 @@ package badger
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/luminate-metrics/luminate/internal/metric"
 	"github.com/luminate-metrics/luminate/store"
@@ -25,13 +24,13 @@ func (v *view) Append(ctx context.Context, batch *metric.Batch) ([]metric.Reject
 	if err := v.store.failure(); err != nil {
 		return nil, err
 	}
-	if err := v.store.checkSpace(); err != nil {
+	if err := v.store.guard.mayWrite(); err != nil {
 		return nil, err
 	}
 	if err := v.store.checkRoom(); err != nil {
 		return nil, err
 	}
-	sc := screening{batch: batch, kept: batch, floor: v.store.floor(), calendar: v.store.calendar, last: store.Range{Min: 1}}
+	sc := screening{batch: batch, kept: batch, floor: v.store.floorOf(v.id), calendar: v.store.calendar, last: store.Range{Min: 1}}
 	sc.run()
 	if sc.kept.Counts().Total() == 0 {
 		return sc.rejected, nil
@@ -42,14 +41,6 @@ func (v *view) Append(ctx context.Context, batch *metric.Batch) ([]metric.Reject
 		return nil, fmt.Errorf("badger: append: %w", err)
 	}
 	return a.rejected, nil
-}
-
-// floor is the time of the oldest sample that retention keeps.
-func (s *Store) floor() int64 {
-	if s.opts.Retention == 0 {
-		return math.MinInt64
-	}
-	return s.opts.Now().Add(-s.opts.Retention).UnixMilli()
 }
 
 // appending is a batch on its way through the committer.

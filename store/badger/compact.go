@@ -52,6 +52,9 @@ func (s *Store) compact(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.reclaim(ctx); err != nil {
+		return err
+	}
 	if len(deletions) == 0 {
 		return nil
 	}
@@ -62,7 +65,11 @@ func (s *Store) compact(ctx context.Context) error {
 
 // rewrite replaces a partition by one without what deletions hide.
 func (s *Store) rewrite(ctx context.Context, old *handle, sequence uint64) error {
-	if err := s.checkSpace(); err != nil {
+	size, err := old.size()
+	if err == nil {
+		err = s.guard.mayMaintain(size)
+	}
+	if err != nil {
 		return err
 	}
 	part, err := old.pin()
@@ -103,7 +110,11 @@ func (s *Store) copyPartition(ctx context.Context, old *handle, from *partition.
 	}
 	tenants, err := from.Tenants(ctx)
 	for i := 0; i < len(tenants) && err == nil; i++ {
-		err = s.copyTenant(ctx, old, from, tenants[i], func(ls labels.Labels, run series.Run) error {
+		kept, ok := s.visible(tenants[i], store.AllTime())
+		if !ok || kept.Min > old.in.Max {
+			continue
+		}
+		err = s.copyTenant(ctx, old, from, tenants[i], kept, func(ls labels.Labels, run series.Run) error {
 			sums.add(tenants[i], ls, run)
 			return w.Series(ctx, tenants[i], ls, run)
 		})
@@ -115,9 +126,9 @@ func (s *Store) copyPartition(ctx context.Context, old *handle, from *partition.
 	return w.Finish()
 }
 
-// copyTenant calls f with each series of a tenant that has samples which no deletion hides.
-func (s *Store) copyTenant(ctx context.Context, h *handle, from *partition.Partition, id tenancy.ID, f func(labels.Labels, series.Run) error) error {
-	in := openPartitionReader(from, h, id, store.AllTime(), s.annex.deletionsOf(id, h.in))
+// copyTenant calls f with each series of a tenant that has samples lie in kept and no deletion hides.
+func (s *Store) copyTenant(ctx context.Context, h *handle, from *partition.Partition, id tenancy.ID, kept store.Range, f func(labels.Labels, series.Run) error) error {
+	in := openPartitionReader(from, h, id, kept, s.annex.deletionsOf(id, h.in))
 	defer in.close()
 	found, err := in.reader.Select(ctx, store.Selection{})
 	if err != nil {
@@ -129,7 +140,7 @@ func (s *Store) copyTenant(ctx context.Context, h *handle, from *partition.Parti
 	}
 	for i := range found {
 		run, err := in.load(&found[i], pass)
-		if err == nil && len(run) > 0 {
+		if run = run.Between(kept); err == nil && len(run) > 0 {
 			err = f(found[i].Labels, run)
 		}
 		if err != nil {
@@ -155,7 +166,8 @@ func (s *Store) compareCopy(ctx context.Context, fresh *handle, want *digest) er
 	got := want.again()
 	tenants, err := part.Tenants(ctx)
 	for i := 0; i < len(tenants) && err == nil; i++ {
-		err = s.copyTenant(ctx, fresh, part, tenants[i], func(ls labels.Labels, run series.Run) error {
+		// All of it, for what is kept gets less while time passes.
+		err = s.copyTenant(ctx, fresh, part, tenants[i], store.AllTime(), func(ls labels.Labels, run series.Run) error {
 			got.add(tenants[i], ls, run)
 			return nil
 		})

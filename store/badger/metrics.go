@@ -29,6 +29,11 @@ type metrics struct {
 	open        prometheus.Gauge
 	failed      prometheus.Gauge
 
+	scrubBytes   prometheus.Counter
+	scrubDamages prometheus.Counter
+	scrubDamaged prometheus.Gauge
+	scrubbed     prometheus.Gauge
+
 	registered []prometheus.Collector
 	registerer prometheus.Registerer
 }
@@ -74,6 +79,7 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 			Name: "luminate_storage_failed", Help: "1 after a failed write to the log: the store takes nothing more.",
 		}),
 	}
+	m.scrub(f)
 	for _, result := range []string{"ok", "error"} {
 		m.flushes.WithLabelValues(result)
 	}
@@ -82,18 +88,46 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 	}
 	m.registered = []prometheus.Collector{
 		m.appended, m.fsync, m.group, m.flushes, m.flushTime, m.corruptions, m.damaged, m.quarantined, m.lostRecords, m.open, m.failed,
+		m.scrubBytes, m.scrubDamages, m.scrubDamaged, m.scrubbed,
 		f.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "luminate_storage_head_series", Help: "Series in memory.",
 		}, func() float64 { series, _ := s.headSize(); return float64(series) }),
 		f.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "luminate_storage_head_samples", Help: "Samples in memory.",
 		}, func() float64 { _, samples := s.headSize(); return float64(samples) }),
+		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "luminate_storage_free_bytes", Help: "Free space on the disk of the data directory.",
+		}, func() float64 { _, free := s.guard.state(); return float64(free) }),
+		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "luminate_storage_read_only", Help: "1 while the store takes no writes because the disk is full.",
+		}, func() float64 {
+			if readOnly, _ := s.guard.state(); readOnly {
+				return 1
+			}
+			return 0
+		}),
 	}
 	return m
 }
 
 // met counts damage.
 func (m *metrics) met(part string) { m.damaged.WithLabelValues(part).Inc() }
+
+// scrub makes the figures of the scrubber.
+func (m *metrics) scrub(f promauto.Factory) {
+	m.scrubBytes = f.NewCounter(prometheus.CounterOpts{
+		Name: "luminate_storage_scrub_read_bytes_total", Help: "Bytes of entries that were read only to see whether they can be.",
+	})
+	m.scrubDamages = f.NewCounter(prometheus.CounterOpts{
+		Name: "luminate_storage_scrub_damages_total", Help: "Damages in partitions that were found by reading them again; the same ones at each pass.",
+	})
+	m.scrubDamaged = f.NewGauge(prometheus.GaugeOpts{
+		Name: "luminate_storage_scrub_damages", Help: "Damages in partitions that the last complete pass found.",
+	})
+	m.scrubbed = f.NewGauge(prometheus.GaugeOpts{
+		Name: "luminate_storage_scrub_last_completed_timestamp_seconds", Help: "When all partitions had been read again for the last time.",
+	})
+}
 
 // unregister makes room for another store.
 func (m *metrics) unregister() {

@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,15 +29,17 @@ func Open(opts Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: opts, failed: make(chan struct{}), annex: newAnnex(opts.MaxExemplars),
-		kick: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+		kick: make(chan struct{}, 1), lifetime: lifetime{stop: make(chan struct{}), stopped: make(chan struct{})},
 	}
 	s.pool = &pool{store: s, most: opts.MaxOpenPartitions}
 	s.active = head.New(opts.Hasher, 0)
+	s.guard = &guard{opts: &s.opts}
 	s.metrics = newMetrics(opts.Registerer, s)
 	if err := s.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("badger: open %s: %w", opts.Dir, err), s.closeFiles())
 	}
 	s.commit = newCommitter(s)
+	s.tend(context.Background())
 	go s.background()
 	return s, nil
 }
@@ -50,7 +53,7 @@ func (s *Store) open() error {
 	if s.lock, err = lock(dir); err != nil {
 		return err
 	}
-	if err := s.checkSpace(); err != nil {
+	if err := s.guard.mayMaintain(0); err != nil {
 		return err
 	}
 	if err := s.loadCatalog(); err != nil {

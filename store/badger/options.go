@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"github.com/luminate-metrics/luminate/internal/metric"
 	"github.com/luminate-metrics/luminate/store/badger/wal"
 	"github.com/luminate-metrics/luminate/store/series"
+	"github.com/luminate-metrics/luminate/tenancy"
 )
 
 // FsyncAlways is the policy that acknowledges a write when it is on disk. It is the only one.
@@ -33,7 +35,10 @@ type Options struct {
 
 	PartitionWidth time.Duration // Of new stores; an old one keeps its own. At least a second.
 	Retention      time.Duration // Samples older than this are refused, and removed by whole partitions; 0 means never.
-	FsyncPolicy    string        // "always", which is the default.
+	// TenantRetention is the same for some tenants, where it is shorter: what is older is hidden at once, and its space is
+	// reclaimed when that is worth it.
+	TenantRetention map[tenancy.ID]time.Duration
+	FsyncPolicy     string // "always", which is the default.
 
 	MaxHeadSamples    int64         // Samples in memory at which they are moved to disk.
 	MaxHeadAge        time.Duration // How long samples stay in memory at most.
@@ -45,6 +50,18 @@ type Options struct {
 	// MinFreeBytes is the free space on the disk below which the store takes no writes; -1 means that it does not look.
 	MinFreeBytes int64
 
+	// MinFreePercent is the same as a part of the disk; the larger one counts. Half of it is kept free in any case.
+	MinFreePercent int
+
+	// BallastBytes is the size of a file that is removed when the disk is full, so that the store can help itself; at most
+	// 1 % of the disk. 0 means none.
+	BallastBytes int64
+
+	// ScrubInterval is how often all partitions are read to see whether they still can be; 0 means never. At most
+	// ScrubBytesPerSecond are read in a second; 0 means no bound.
+	ScrubInterval       time.Duration
+	ScrubBytesPerSecond int64
+
 	// AllowLossyRecovery makes Open go on when partitions are damaged: they are moved to quarantine. All are verified.
 	AllowLossyRecovery bool
 
@@ -52,9 +69,10 @@ type Options struct {
 	Registerer prometheus.Registerer // nil means none.
 	Now        func() time.Time      // nil means time.Now.
 
-	wrapLog func(wal.Segments) wal.Segments // For tests: injects faults.
-	crash   func(at string)                 // For tests: called between the steps of maintenance.
-	free    func(dir string) (int64, error) // For tests: stands in for freeBytes.
+	wrapLog func(wal.Segments) wal.Segments                  // For tests: injects faults.
+	crash   func(at string)                                  // For tests: called between the steps of maintenance.
+	free    func(dir string) (free, total int64, err error)  // For tests: stands in for freeBytes.
+	wait    func(ctx context.Context, d time.Duration) error // For tests: stands in for wait.
 }
 
 func (o *Options) setDefaults() error {
@@ -70,6 +88,11 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Retention < 0 {
 		problems = append(problems, fmt.Errorf("retention %v is negative: 0 keeps everything", o.Retention))
+	}
+	for id, d := range o.TenantRetention {
+		if d <= 0 {
+			problems = append(problems, fmt.Errorf("retention %v of tenant %s is not positive", d, id))
+		}
 	}
 	if o.WALSegmentBytes != 0 && (o.WALSegmentBytes < wal.LeastSegmentBytes || o.WALSegmentBytes%(32<<10) != 0) {
 		problems = append(problems, fmt.Errorf("segments of %d bytes are not possible: take a multiple of 32 KiB from %d on", o.WALSegmentBytes, wal.LeastSegmentBytes))
@@ -90,6 +113,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.free == nil {
 		o.free = freeBytes
+	}
+	if o.wait == nil {
+		o.wait = wait
 	}
 	if o.crash == nil {
 		o.crash = func(string) {}

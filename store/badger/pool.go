@@ -14,6 +14,7 @@ import (
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger/catalog"
 	"github.com/luminate-metrics/luminate/store/badger/partition"
+	"github.com/luminate-metrics/luminate/tenancy"
 )
 
 // A handle is one partition directory. It is opened when somebody needs it.
@@ -23,6 +24,9 @@ type handle struct {
 	index  int64
 	in     store.Range
 	dir    string
+
+	outlived map[tenancy.ID]bool // Tenants that keep nothing of it and were looked for. Under maintenance.
+	useless  uint64              // How many series they have in it. Under maintenance.
 
 	mu       sync.Mutex // Held while the partition is being opened or closed.
 	part     *partition.Partition
@@ -74,6 +78,16 @@ func (s *Store) newHandle(p catalog.Partition) *handle {
 
 func (s *Store) partitionPath(index int64, number uint64) string {
 	return filepath.Join(s.opts.Dir, partitionsDir, fmt.Sprintf("%d.%06d", index, number))
+}
+
+// size is the number of bytes in the tables of the partition.
+func (h *handle) size() (int64, error) {
+	tables, err := partition.Tables(h.dir)
+	total := int64(0)
+	for _, t := range tables {
+		total += t.Size
+	}
+	return total, err
 }
 
 // retain keeps the directory until release. The caller knows that the handle is listed.
@@ -128,7 +142,7 @@ func (s *Store) removePartition(number uint64, dir string) error {
 func (h *handle) pin() (*partition.Partition, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.pinOpen(h.pool.store.checkSpace() != nil)
+	return h.pinOpen(h.pool.store.guard.full())
 }
 
 // pinForWriting is pin for writing.
@@ -335,7 +349,7 @@ func (p *pool) trim() {
 	list := slices.Clone(p.open)
 	slices.SortFunc(list, func(a, b *handle) int { return int(int64(a.used) - int64(b.used)) })
 	p.mu.Unlock()
-	full := p.store.checkSpace() != nil
+	full := p.store.guard.full()
 	for _, h := range list[:excess] {
 		if full && h.closingWrites() {
 			continue

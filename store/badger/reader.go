@@ -60,9 +60,15 @@ func (v *view) reader(r store.Range) (*reader, error) {
 	if err := v.store.enter(); err != nil {
 		return nil, err
 	}
+	out := &reader{view: v, in: r, open: map[*handle]*partitionReader{}}
+	r, ok := v.store.visible(v.id, r)
+	if !ok {
+		return out, nil // With nothing to read from.
+	}
 	// The deletions first: a compaction that ends in between has put its partitions in place already.
-	deletions := v.store.annex.deletionsOf(v.id, r)
-	return &reader{view: v, in: r, snap: v.store.snapshot(r), deletions: deletions, open: map[*handle]*partitionReader{}}, nil
+	out.in, out.deletions = r, v.store.annex.deletionsOf(v.id, r)
+	out.snap = v.store.snapshot(r)
+	return out, nil
 }
 
 // reader is a view of one range of a tenant.

@@ -24,13 +24,15 @@ import (
 //
 // Locks are taken in this order: maintenance, mu, a handle's, the pool's, the catalog's. The committer takes mu only.
 type Store struct {
-	opts     Options
-	width    int64 // Of a partition, in milliseconds.
-	metrics  *metrics
-	lock     *os.File
-	catalog  *catalog.Catalog
-	pool     *pool
-	annex    *annex
+	opts    Options
+	width   int64 // Of a partition, in milliseconds.
+	metrics *metrics
+	lock    *os.File
+	catalog *catalog.Catalog
+	pool    *pool
+	annex   *annex
+	guard   *guard
+
 	calendar *calendar
 
 	log     *wal.Log // The committer's.
@@ -52,6 +54,11 @@ type Store struct {
 	lossy   bool // Whether the log had lost something when it was opened.
 	running callers
 	kick    chan struct{} // Holds a token if the background should flush.
+	lifetime
+}
+
+// lifetime says when the background is to end, and when it has.
+type lifetime struct {
 	stop    chan struct{}
 	stopped chan struct{}
 }
@@ -116,7 +123,9 @@ func (s *Store) Tenants(ctx context.Context) (out []tenancy.ID, err error) {
 	out = s.annex.held()
 	for _, h := range snap.heads {
 		for _, id := range h.Tenants() {
-			if h.Tenant(id).Any() {
+			if holds, err := s.holds(ctx, h.Tenant(id)); err != nil {
+				return nil, err
+			} else if holds {
 				out = append(out, id)
 			}
 		}
@@ -132,7 +141,17 @@ func (s *Store) Tenants(ctx context.Context) (out []tenancy.ID, err error) {
 	return slices.Compact(out), ctx.Err()
 }
 
-// tenantsIn lists the tenants of a partition of whom not everything was deleted.
+// holds reports whether a tenant has samples in memory that it still keeps.
+func (s *Store) holds(ctx context.Context, t *head.Tenant) (bool, error) {
+	in, ok := s.visible(t.ID(), store.AllTime())
+	if in == store.AllTime() || !ok {
+		return ok && t.Any(), nil
+	}
+	found, err := t.Select(ctx, in, store.Selection{})
+	return slices.ContainsFunc(found, func(f head.Found) bool { return f.Inside }), err
+}
+
+// tenantsIn lists the tenants of a partition of whom not everything was deleted or has outlived their retention.
 func (s *Store) tenantsIn(ctx context.Context, h *handle) ([]tenancy.ID, error) {
 	part, err := h.pin()
 	if err != nil {
@@ -146,11 +165,15 @@ func (s *Store) tenantsIn(ctx context.Context, h *handle) ([]tenancy.ID, error) 
 	var out []tenancy.ID
 	for _, id := range ids {
 		deletions := s.annex.deletionsOf(id, h.in)
-		if len(deletions) == 0 {
+		seen, ok := s.visible(id, store.AllTime())
+		switch {
+		case !ok || seen.Min > h.in.Max:
+			continue
+		case len(deletions) == 0 && seen.Min <= h.in.Min:
 			out = append(out, id)
 			continue
 		}
-		in := openPartitionReader(part, h, id, store.AllTime(), deletions)
+		in := openPartitionReader(part, h, id, seen, deletions)
 		found, err := in.selectSeries(ctx, store.Selection{})
 		in.close()
 		if err != nil {
@@ -172,7 +195,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	if err := s.failure(); err != nil {
 		return err
 	}
-	if err := s.checkSpace(); err != nil {
+	if err := s.guard.mayWrite(); err != nil {
 		return err
 	}
 	return ctx.Err()
@@ -230,6 +253,21 @@ func (s *Store) kickFlush() {
 	}
 }
 
+// spaceInterval is how often the free space is looked at, besides at each write.
+const spaceInterval = 2 * time.Second
+
+// tend looks after the space on the disk. When there is too little, what is in memory is moved to disk, for then the log
+// goes, and what was deleted is reclaimed.
+func (s *Store) tend(ctx context.Context) {
+	relieve, err := s.guard.tend()
+	if err == nil && relieve {
+		if err = s.Flush(ctx); err == nil && s.annex.hides() {
+			err = s.Compact(ctx)
+		}
+	}
+	s.report(err)
+}
+
 // background flushes when the head is large or old, expires what retention does not keep, and reclaims what was deleted.
 func (s *Store) background() {
 	defer close(s.stopped)
@@ -242,10 +280,17 @@ func (s *Store) background() {
 		case <-ctx.Done():
 		}
 	}()
+	var scrubbing sync.WaitGroup
+	defer scrubbing.Wait()
+	if s.opts.ScrubInterval > 0 {
+		scrubbing.Go(func() { s.scrubber(ctx) })
+	}
 	age := time.NewTicker(s.opts.MaxHeadAge)
 	defer age.Stop()
 	expiry := time.NewTicker(10 * time.Minute)
 	defer expiry.Stop()
+	space := time.NewTicker(spaceInterval)
+	defer space.Stop()
 	if s.lossy {
 		s.report(s.Flush(ctx)) // So that the same gap is not found again at the next start.
 	}
@@ -260,12 +305,17 @@ func (s *Store) background() {
 			}
 		case <-age.C:
 			err = s.Flush(ctx)
+		case <-space.C:
+			s.tend(ctx)
 		case <-expiry.C:
 			if s.opts.Retention > 0 {
 				err = s.Expire(ctx, s.floor())
 			}
 			if err == nil && s.annex.hides() {
 				err = s.Compact(ctx)
+			}
+			if err == nil {
+				err = s.Reclaim(ctx)
 			}
 		}
 		s.report(err)

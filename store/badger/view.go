@@ -52,6 +52,10 @@ func (v *view) Exemplars(ctx context.Context, r store.Range, anyOf []store.Selec
 	if err := v.call(ctx); err != nil {
 		return nil, err
 	}
+	r, ok := v.store.visible(v.id, r)
+	if !ok {
+		return nil, nil
+	}
 	return v.store.annex.exemplars(v.id, r, anyOf), nil
 }
 
@@ -74,7 +78,7 @@ func (v *view) Cardinality(ctx context.Context, q store.CardinalityQuery) (out s
 	held := store.Range{Min: store.AllTime().Max, Max: store.AllTime().Min}
 	set := r.newSet(ctx, store.Selection{Matchers: q.Matchers})
 	for set.Next() {
-		run := set.now.run.Between(q.Range)
+		run := set.now.run.Between(r.in)
 		census.Add(set.now.labels)
 		held.Min = min(held.Min, run[0].Timestamp)
 		held.Max = max(held.Max, run[len(run)-1].Timestamp)

@@ -37,26 +37,34 @@ func Open(opts Options) (*Partition, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	if !opts.Frozen {
-		if err := removeUnborn(opts.Dir); err != nil {
-			return nil, fmt.Errorf("partition: open %s: %w", opts.Dir, err)
+	p, err := open(opts.Dir, opts.Frozen, logger, func(o badgerdb.Options) badgerdb.Options { return o.WithReadOnly(opts.Frozen) })
+	if err != nil {
+		return nil, err
+	}
+	if err := p.check(opts); err != nil {
+		return nil, errors.Join(fmt.Errorf("partition: open %s: %w", opts.Dir, err), p.db.Close())
+	}
+	return p, nil
+}
+
+// open opens without a check of the content.
+func open(dir string, frozen bool, logger *slog.Logger, change func(badgerdb.Options) badgerdb.Options) (*Partition, error) {
+	if !frozen {
+		if err := removeUnborn(dir); err != nil {
+			return nil, fmt.Errorf("partition: open %s: %w", dir, err)
 		}
 	}
-	if err := checkTables(opts.Dir); err != nil {
-		return nil, fmt.Errorf("partition: open %s: %w", opts.Dir, err)
+	if err := checkTables(dir); err != nil {
+		return nil, fmt.Errorf("partition: open %s: %w", dir, err)
 	}
-	db, err := badgerdb.Open(badgerOptions(opts.Dir, logger).WithReadOnly(opts.Frozen))
+	db, err := badgerdb.Open(change(badgerOptions(dir, logger)))
 	if err != nil {
 		if errno := syscall.Errno(0); !errors.As(err, &errno) {
 			err = fmt.Errorf("%w: %w", store.ErrCorrupt, err) // Not the system's refusal, so the content's.
 		}
-		return nil, fmt.Errorf("partition: open %s: %w", opts.Dir, err)
+		return nil, fmt.Errorf("partition: open %s: %w", dir, err)
 	}
-	p := &Partition{opts.Dir, db}
-	if err := p.check(opts); err != nil {
-		return nil, errors.Join(fmt.Errorf("partition: open %s: %w", opts.Dir, err), db.Close())
-	}
-	return p, nil
+	return &Partition{dir, db}, nil
 }
 
 func badgerOptions(dir string, logger *slog.Logger) badgerdb.Options {
@@ -133,6 +141,21 @@ func (p *Partition) Tenants(ctx context.Context) ([]tenancy.ID, error) {
 		})
 	})
 	return out, err
+}
+
+// SeriesOf is the number of series of a tenant; an interrupted flush may have left more.
+func (p *Partition) SeriesOf(tenant tenancy.ID) (n uint64, err error) {
+	err = p.db.View(func(txn *badgerdb.Txn) error {
+		value, err := get(txn, tenantKey(kindTenant, tenant))
+		if value != nil && err == nil {
+			n, err = decodeCount(value)
+		}
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("partition: read %s: tenant %s: %w", p.dir, tenant, err)
+	}
+	return n, err
 }
 
 // Close closes the partition. All readers must be closed before.

@@ -119,6 +119,20 @@ func Open(opts Options, apply func(*Record) error) (*Log, Recovery, error) {
 	return l, r.Recovery, nil
 }
 
+// Inspect reads the log in opts.Dir as Open does and changes nothing.
+func Inspect(opts Options) (Recovery, error) {
+	opts.Logger = slog.New(slog.DiscardHandler)
+	r := recovery{opts: opts, apply: func(*Record) error { return nil }, look: true}
+	var err error
+	if r.durable, err = readMark(opts.Dir); err == nil {
+		err = r.run()
+	}
+	if err != nil {
+		return r.Recovery, fmt.Errorf("wal: inspect: %w", err)
+	}
+	return r.Recovery, nil
+}
+
 // Begin returns an empty group. It is valid until the next Begin.
 func (l *Log) Begin() *Group {
 	l.group.reset(l.next)

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"math"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+
+	"github.com/luminate-metrics/luminate/config"
+)
+
+// Bounds of what follows from the memory limit.
+const (
+	leastInFlight     = 64 << 20
+	mostInFlight      = 1 << 30
+	unlimitedInFlight = 512 << 20
+
+	leastHeadSamples = 100_000
+	mostHeadSamples  = 2_000_000 // More makes fewer and longer flushes, and a longer replay, for little.
+	bytesOfSample    = 1 << 10   // Of memory limit for a sample in memory, which gives the head a tenth of it or so.
+)
+
+// available is the memory that this process may take: that of its control group or, if that is not limited, of the machine.
+func available() (uint64, error) {
+	return memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)()
+}
+
+// limitMemory makes the garbage collector keep to the memory that there is. GOMEMLIMIT in the environment wins.
+func limitMemory(ctx context.Context, c config.Memory, provider memlimit.Provider, log *slog.Logger) {
+	if c.Limit > 0 {
+		provider = memlimit.Limit(uint64(c.Limit))
+	}
+	limit, err := memlimit.Set(memlimit.WithProvider(provider), memlimit.WithRatio(c.Ratio))
+	switch {
+	case err != nil:
+		log.LogAttrs(ctx, slog.LevelWarn, "the memory of this machine is not known: set memory.limit or GOMEMLIMIT", slog.Any("error", err))
+	case limit == math.MaxInt64:
+		log.LogAttrs(ctx, slog.LevelInfo, "memory is not limited")
+	default:
+		log.LogAttrs(ctx, slog.LevelInfo, "memory limit of the garbage collector (GOMEMLIMIT)", slog.Int64("bytes", limit))
+	}
+}
+
+// inFlight is the memory that the writes being served may take together. The limit is that of the process;
+// math.MaxInt64 means that there is none.
+func inFlight(c config.Ingest, limit int64) int64 {
+	switch {
+	case c.MaxInFlightBytes > 0:
+		return int64(c.MaxInFlightBytes)
+	case limit == math.MaxInt64:
+		return unlimitedInFlight
+	default:
+		return min(max(limit/8, leastInFlight), mostInFlight)
+	}
+}
+
+// headSamples is the number of samples in memory at which they are moved to disk.
+func headSamples(c config.Badger, limit int64) int64 {
+	if c.MaxHeadSamples > 0 {
+		return int64(c.MaxHeadSamples)
+	}
+	return min(max(limit/bytesOfSample, leastHeadSamples), mostHeadSamples)
+}

@@ -56,6 +56,11 @@ func (s *Store) checkRoom() error {
 		return nil
 	}
 	s.kickFlush()
-	return problem.Wrap(problem.Unavailable, fmt.Errorf("%w: %d samples are in memory, the limit is %d", store.ErrUnavailable, samples, most),
-		"the store can't write to its partitions fast enough: send again later")
+	return &problem.Error{
+		Of: problem.Unavailable,
+		Detail: fmt.Sprintf("the store can't write to its partitions fast enough: %d samples are in memory, more than %d, which follows from storage.badger.max_head_samples; send it again later",
+			samples, most),
+		Limit: &problem.Limit{Name: "samples in memory", Max: most, Observed: samples, Setting: "storage.badger.max_head_samples"},
+		Err:   store.ErrUnavailable,
+	}
 }

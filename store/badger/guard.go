@@ -82,8 +82,14 @@ func (g *guard) mayWrite() error {
 	if err != nil || !g.readOnly {
 		return err
 	}
-	_, high, _ := g.limits(total)
-	return fmt.Errorf("%w: %d bytes are free in %s, writes are taken again from %d on", store.ErrReadOnly, free, g.opts.Dir, high)
+	low, high, _ := g.limits(total)
+	return &problem.Error{
+		Of: problem.Unavailable,
+		Detail: fmt.Sprintf("the disk is full: %d bytes are free, and no writes are taken below %d (storage.badger.min_free_bytes, storage.badger.min_free_percent); "+
+			"they are again from %d on, reads go on; send it again later", free, low, high),
+		Limit: &problem.Limit{Name: "free bytes", Max: low, Observed: free, Setting: "storage.badger.min_free_bytes"},
+		Err:   fmt.Errorf("%w: %s", store.ErrReadOnly, g.opts.Dir),
+	}
 }
 
 // mayMaintain reports whether there is too little space to write so many bytes on the store's own account. The ballast is

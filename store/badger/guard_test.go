@@ -49,7 +49,8 @@ func TestFullDisk(t *testing.T) {
 	d := new(smallDisk)
 	d.free.Store(500 * mib)
 	reg := prometheus.NewRegistry()
-	s := openAt(t, t.TempDir(), d.options, func(o *badger.Options) { o.Registerer = reg })
+	dir := t.TempDir()
+	s := openAt(t, dir, d.options, func(o *badger.Options) { o.Registerer = reg })
 	appendTo(t, s, "a", sample{series: "up", t: 1, v: 1})
 	if d.ballast() != 4*mib {
 		t.Errorf("ballast of %d bytes", d.ballast())
@@ -60,6 +61,10 @@ func TestFullDisk(t *testing.T) {
 	_, refused["Append"] = s.Tenant("a").Append(t.Context(), batchOf(sample{series: "up", t: 2, v: 2}))
 	refused["Delete"] = s.Tenant("a").Delete(t.Context(), store.AllTime(), store.Selection{})
 	for call, err := range refused {
+		// The limit, what was seen, and the setting are for the client, the directory is not.
+		if p := problem.Describe(err); p.Limit == nil || p.Limit.Observed >= p.Limit.Max || !strings.Contains(p.Detail, p.Limit.Setting) || strings.Contains(p.Detail, dir) {
+			t.Errorf("the client is told %+v", p)
+		}
 		if !errors.Is(err, store.ErrReadOnly) || problem.KindOf(err) != problem.Unavailable {
 			t.Errorf("%s on a full disk: %v", call, err)
 		}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
-	"sort"
+	"slices"
 
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger/rowgroup"
@@ -14,27 +14,91 @@ import (
 // unitBytes is how much of a group is written at once.
 const unitBytes = 256 << 10
 
-// A batch is what a flush brings for a group: at each place the samples of a member, with its labels if it is new.
+// spareBatches is how many batches a writer keeps for reuse.
+const spareBatches = 16
+
+// A batch is what a flush brings for a group, in memory of its own.
 type batch struct {
-	runs    [rowgroup.MaxMembers]series.Run
-	arrived uint64 // Bit i: member i is there.
+	timestamps []int64
+	values     []float64
+	starts     []int64
+	parts      [rowgroup.MaxMembers]part
+	histograms [rowgroup.MaxMembers]series.Run
+	arrived    uint64 // Bit i: member i is there.
+	last       part
+}
+
+// A part is where the samples of one member are in a batch; where those of members with equal timestamps are is shared.
+type part struct {
+	timestamps, values, starts int // The first one; starts is -1 if there are none.
+	n                          int
+}
+
+func (b *batch) reset() {
+	b.timestamps, b.values, b.starts = b.timestamps[:0], b.values[:0], b.starts[:0]
+	clear(b.histograms[:])
+	b.arrived, b.last = 0, part{}
+}
+
+// add copies the samples of a member, which has some.
+func (b *batch) add(member int, floats rowgroup.Column, histograms series.Run) {
+	b.arrived |= 1 << member
+	b.histograms[member] = slices.Clone(histograms)
+	p := part{len(b.timestamps), len(b.values), -1, len(floats.Timestamps)}
+	// The series of a target have the same timestamps, and the encoder sees that quickest in the same memory.
+	if l := b.last; p.n > 0 && l.n == p.n && slices.Equal(b.timestamps[l.timestamps:l.timestamps+l.n], floats.Timestamps) {
+		p.timestamps = l.timestamps
+	} else {
+		b.timestamps = append(b.timestamps, floats.Timestamps...)
+	}
+	b.values = append(b.values, floats.Values...)
+	if floats.Starts != nil {
+		p.starts = len(b.starts)
+		b.starts = append(b.starts, floats.Starts...)
+	}
+	b.parts[member] = p
+	if p.n > 0 {
+		b.last = p
+	}
+}
+
+// column returns the floats of a member.
+func (b *batch) column(member int) (c rowgroup.Column) {
+	p := b.parts[member]
+	c.Timestamps = b.timestamps[p.timestamps : p.timestamps+p.n]
+	c.Values = b.values[p.values : p.values+p.n]
+	if p.starts >= 0 {
+		c.Starts = b.starts[p.starts : p.starts+p.n]
+	}
+	return c
+}
+
+// span is the time range of all samples of a member.
+func (b *batch) span(member int) store.Range {
+	in := store.Range{Min: math.MaxInt64, Max: math.MinInt64}
+	if p := b.parts[member]; p.n > 0 {
+		in = store.Range{Min: b.timestamps[p.timestamps], Max: b.timestamps[p.timestamps+p.n-1]}
+	}
+	if h := b.histograms[member]; len(h) > 0 {
+		in.Min, in.Max = min(in.Min, h[0].Timestamp), max(in.Max, h[len(h)-1].Timestamp)
+	}
+	return in
 }
 
 // A cutter cuts the floats of a group into row groups whose spans are the same for all members.
 type cutter struct {
 	encoder rowgroup.Encoder
 	group   rowgroup.Group
-	columns [rowgroup.MaxMembers]rowgroup.Column // Memory of the columns in group.
-	rest    [rowgroup.MaxMembers]series.Run
+	rest    rowgroup.Group
 }
 
-// begin takes the floats of a batch, which it does not change. It returns what else there is.
-func (c *cutter) begin(b *batch) (histograms [rowgroup.MaxMembers]series.Run) {
+// begin takes the floats of a batch.
+func (c *cutter) begin(b *batch) {
+	c.rest = rowgroup.Group{}
 	for set := b.arrived; set != 0; set &= set - 1 {
 		i := bits.TrailingZeros64(set)
-		c.rest[i], histograms[i] = divide(b.runs[i])
+		c.rest[i] = b.column(i)
 	}
-	return histograms
 }
 
 // divide returns the floats and the histograms of a run.
@@ -75,24 +139,19 @@ func (c *cutter) next() (row, error) {
 	end := c.end()
 	r := row{first: math.MaxInt64}
 	for i := range c.rest {
-		run := c.rest[i]
-		n := len(run)
+		rest := &c.rest[i]
+		n := len(rest.Timestamps)
 		if end != nil {
-			n = sort.Search(n, func(k int) bool { return run[k].Timestamp >= *end })
+			n, _ = slices.BinarySearch(rest.Timestamps, *end)
 		}
 		if n == 0 {
 			c.group[i] = rowgroup.Column{}
 			continue
 		}
-		c.columns[i] = fill(c.columns[i], run[:n])
-		c.group[i] = c.columns[i]
-		if !anyStart(run[:n]) {
-			c.group[i].Starts = nil
-		}
+		c.group[i] = split(rest, n)
 		r.members++
 		r.longest = max(r.longest, n)
-		r.first = min(r.first, run[0].Timestamp)
-		c.rest[i] = run[n:]
+		r.first = min(r.first, c.group[i].Timestamps[0])
 	}
 	if r.members == 0 {
 		return row{}, nil
@@ -104,17 +163,30 @@ func (c *cutter) next() (row, error) {
 	return r, nil
 }
 
+// split takes the first n samples off c.
+func split(c *rowgroup.Column, n int) rowgroup.Column {
+	first := rowgroup.Column{Timestamps: c.Timestamps[:n], Values: c.Values[:n]}
+	c.Timestamps, c.Values = c.Timestamps[n:], c.Values[n:]
+	if c.Starts != nil {
+		if slices.ContainsFunc(c.Starts[:n], func(t int64) bool { return t != 0 }) {
+			first.Starts = c.Starts[:n]
+		}
+		c.Starts = c.Starts[n:]
+	}
+	return first
+}
+
 // end returns the time before which the next span ends, or nil if it takes all that is left. Spans are of about equal
 // length, so that none is a small rest.
 func (c *cutter) end() *int64 {
 	var end *int64
 	for i := range c.rest {
-		run := c.rest[i]
-		if len(run) <= rowgroup.MaxSamples {
+		ts := c.rest[i].Timestamps
+		if len(ts) <= rowgroup.MaxSamples {
 			continue
 		}
-		spans := (len(run) + rowgroup.MaxSamples - 1) / rowgroup.MaxSamples
-		if at := run[(len(run)+spans-1)/spans].Timestamp; end == nil || at < *end {
+		spans := (len(ts) + rowgroup.MaxSamples - 1) / rowgroup.MaxSamples
+		if at := ts[(len(ts)+spans-1)/spans]; end == nil || at < *end {
 			end = &at
 		}
 	}
@@ -131,15 +203,6 @@ func fill(c rowgroup.Column, run series.Run) rowgroup.Column {
 	return c
 }
 
-func anyStart(run series.Run) bool {
-	for i := range run {
-		if run[i].Start != 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // writeGroup writes the samples of a group, the census always together with the values that it counts, and before them
 // the labels of new series.
 func (w *Writer) writeGroup(group uint32, b *batch) error {
@@ -149,8 +212,12 @@ func (w *Writer) writeGroup(group uint32, b *batch) error {
 	}
 	for set := b.arrived; set != 0; set &= set - 1 {
 		i := bits.TrailingZeros64(set)
-		c.include(i, store.Range{Min: b.runs[i][0].Timestamp, Max: b.runs[i][len(b.runs[i])-1].Timestamp})
-		if s, ok := w.unwritten[idAt(group, i)]; ok && s.isNew {
+		s, ok := w.unwritten[idAt(group, i)]
+		if !ok && c.members>>i&1 == 0 {
+			return w.failed(fmt.Errorf("series %d was never resolved", idAt(group, i)))
+		}
+		c.include(i, b.span(i))
+		if ok && s.isNew {
 			w.add(seriesKey(w.tenant, idAt(group, i)), encodeSeries(w.sequence, s.canonical))
 			w.fresh++
 			// All labels of a group may be too large for one transaction.
@@ -161,7 +228,24 @@ func (w *Writer) writeGroup(group uint32, b *batch) error {
 			}
 		}
 	}
-	histograms := w.cutter.begin(b)
+	if err := w.addRows(c, group, b); err != nil {
+		return err
+	}
+	if err := w.groupUnit(c, group); err != nil {
+		return err
+	}
+	if err := w.indexGroup(group, b); err != nil {
+		return err
+	}
+	if b.reset(); len(w.spare) < spareBatches {
+		w.spare = append(w.spare, b)
+	}
+	return nil
+}
+
+// addRows adds the values with the samples of a group.
+func (w *Writer) addRows(c *census, group uint32, b *batch) error {
+	w.cutter.begin(b)
 	for {
 		r, err := w.cutter.next()
 		if err != nil {
@@ -178,8 +262,7 @@ func (w *Writer) writeGroup(group uint32, b *batch) error {
 			return err
 		}
 	}
-	for i := range histograms {
-		run := histograms[i]
+	for i, run := range b.histograms {
 		for part := 0; len(run) > 0; part++ {
 			var value []byte
 			value, run = encodeChunk(run)
@@ -192,10 +275,7 @@ func (w *Writer) writeGroup(group uint32, b *batch) error {
 			}
 		}
 	}
-	if err := w.groupUnit(c, group); err != nil {
-		return err
-	}
-	return w.indexGroup(group, b)
+	return nil
 }
 
 func idAt(group uint32, member int) ID { return ID(group*rowgroup.MaxMembers + uint32(member)) }
@@ -236,7 +316,7 @@ func (w *Writer) indexGroup(group uint32, b *batch) error {
 			continue
 		}
 		// The index comes last: a series that is in it exists. What an interrupted flush began gets it now.
-		if err := w.index(id, s.labels); err != nil {
+		if err := w.index(id, s.canonical); err != nil {
 			return err
 		}
 		delete(w.unwritten, id)

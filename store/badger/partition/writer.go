@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/luminate-metrics/luminate/internal/metric"
 	"github.com/luminate-metrics/luminate/store"
+	"github.com/luminate-metrics/luminate/store/badger/rowgroup"
 	"github.com/luminate-metrics/luminate/store/series"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
@@ -33,15 +35,19 @@ type Writer struct {
 	count    int64
 
 	tenant  tenancy.ID
-	series  uint64              // Series of tenant.
-	counted bool                // Whether series is not written yet.
+	series  uint64 // Series of tenant.
+	counted bool   // Whether series is not written yet.
+
 	known   map[string]struct{} // Index keys of this flush that need not be written again.
+	scanned bool                // Whether ids and next are known.
 	ids     map[identity]member // All series of tenant.
 	next    uint64              // The id of the next new series.
 
 	batches   map[uint32]*batch // What waits for the other series of its group.
+	spare     []*batch
 	unwritten map[ID]unwritten
 	cutter    cutter
+	scratch   rowgroup.Column
 
 	pending []pair
 	waiting int    // Bytes of samples in pending.
@@ -59,7 +65,6 @@ type member struct {
 // unwritten is a series that is not in the index yet, and if it is new nowhere.
 type unwritten struct {
 	isNew     bool
-	labels    labels.Labels
 	canonical []byte
 }
 
@@ -77,44 +82,35 @@ func (p *Partition) NewWriter(sequence uint64) (*Writer, error) {
 	}, nil
 }
 
-// Series takes the samples of a series, which must not change until Finish or Discard. Each series is written once in a
-// flush, and tenants one after the other. New series get ids in the order of the calls.
+// Series takes the samples of a series: Resolve and Add in one.
 func (w *Writer) Series(ctx context.Context, tenant tenancy.ID, ls labels.Labels, run series.Run) error {
 	if len(run) == 0 {
 		return nil
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := w.startTenant(ctx, tenant); err != nil {
-		return err
-	}
-	id, err := w.idOf(ls)
+	id, err := w.Resolve(ctx, tenant, metric.EncodeLabels(nil, ls))
 	if err != nil {
 		return err
 	}
-	b := w.batches[id.group()]
-	if b == nil {
-		b = new(batch)
-		w.batches[id.group()] = b
-	}
-	b.runs[id.member()] = run
-	b.arrived |= 1 << id.member()
-	if b.arrived != math.MaxUint64 {
-		return nil
-	}
-	delete(w.batches, id.group())
-	return w.writeGroup(id.group(), b)
+	floats, histograms := divide(run)
+	w.scratch = fill(w.scratch, floats)
+	return w.Add(ctx, tenant, id, w.scratch, histograms)
 }
 
-// idOf returns the id of a series, which may be new.
-func (w *Writer) idOf(ls labels.Labels) (ID, error) {
-	canonical := metric.EncodeLabels(nil, ls)
+// Resolve returns the id of the series of a tenant that has the given canonical labels. A series that the partition does
+// not know gets an id, in the order of calls; it is there only once Add brought samples for it, and the id is void if the
+// flush is discarded. Tenants come one after the other. The labels are copied.
+func (w *Writer) Resolve(ctx context.Context, tenant tenancy.ID, canonical []byte) (ID, error) {
+	if err := w.startTenant(tenant); err != nil {
+		return 0, err
+	}
+	if err := w.scanSeries(ctx); err != nil {
+		return 0, err
+	}
 	identity := identityOf(canonical)
 	m, ok := w.ids[identity]
 	switch {
 	case ok && m.partial:
-		w.unwritten[m.id] = unwritten{labels: ls}
+		w.unwritten[m.id] = unwritten{canonical: bytes.Clone(canonical)}
 	case ok:
 	case w.next > maxID:
 		return 0, fmt.Errorf("partition: write %s: tenant %s has %d series, which is all that a partition has room for", w.p.dir, w.tenant, w.next)
@@ -122,23 +118,78 @@ func (w *Writer) idOf(ls labels.Labels) (ID, error) {
 		m.id = ID(w.next)
 		w.next++
 		w.ids[identity] = m
-		w.unwritten[m.id] = unwritten{true, ls, canonical}
+		w.unwritten[m.id] = unwritten{true, bytes.Clone(canonical)}
 	}
 	return m.id, nil
 }
 
-func (w *Writer) startTenant(ctx context.Context, tenant tenancy.ID) error {
+// Add takes the samples of a series in time order: floats, and histograms in a run. Their memory is the caller's again
+// when Add returns. The id is one that Resolve gave, in this flush or one that was finished. Each series is added once in
+// a flush, and tenants one after the other; it is cheapest with all series of a group in a row.
+func (w *Writer) Add(ctx context.Context, tenant tenancy.ID, id ID, floats rowgroup.Column, histograms series.Run) error {
+	if len(floats.Timestamps) == 0 && len(histograms) == 0 {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := w.startTenant(tenant); err != nil {
+		return err
+	}
+	b := w.batches[id.group()]
+	if b == nil {
+		b = w.newBatch()
+		w.batches[id.group()] = b
+	}
+	if b.arrived>>id.member()&1 > 0 {
+		return fmt.Errorf("partition: write %s: series %d of tenant %s was added already", w.p.dir, id, tenant)
+	}
+	b.add(id.member(), floats, histograms)
+	if b.arrived != math.MaxUint64 {
+		return nil
+	}
+	delete(w.batches, id.group())
+	return w.writeGroup(id.group(), b)
+}
+
+func (w *Writer) newBatch() *batch {
+	n := len(w.spare)
+	if n == 0 {
+		return new(batch)
+	}
+	b := w.spare[n-1]
+	w.spare = w.spare[:n-1]
+	return b
+}
+
+func (w *Writer) startTenant(tenant tenancy.ID) error {
 	if tenant == w.tenant {
 		return nil
 	}
 	if err := w.endTenant(); err != nil {
 		return err
 	}
-	w.tenant, w.series, w.next = tenant, 0, 0
+	w.tenant, w.series, w.next, w.scanned = tenant, 0, 0, false
 	clear(w.known)
 	clear(w.ids)
+	clear(w.unwritten)
+	value, err := get(w.snapshot, tenantKey(kindTenant, tenant))
+	if value != nil && err == nil {
+		w.series, err = decodeCount(value)
+	}
+	if err != nil {
+		return w.failed(err)
+	}
+	return nil
+}
+
+// scanSeries reads the labels of all series of the tenant, unless it has.
+func (w *Writer) scanSeries(ctx context.Context) error {
+	if w.scanned {
+		return nil
+	}
 	seen := uint64(0)
-	err := scan(ctx, w.snapshot, tenantKey(kindSeries, tenant), func(rest, value []byte) error {
+	err := scan(ctx, w.snapshot, tenantKey(kindSeries, w.tenant), func(rest, value []byte) error {
 		id, ok := idIn(rest)
 		if !ok {
 			return fmt.Errorf("%w: series key", store.ErrCorrupt)
@@ -152,13 +203,6 @@ func (w *Writer) startTenant(ctx context.Context, tenant tenancy.ID) error {
 		w.ids[identityOf(canonical)] = member{id, first > w.complete}
 		return nil
 	})
-	if err != nil {
-		return w.failed(err)
-	}
-	value, err := get(w.snapshot, tenantKey(kindTenant, tenant))
-	if value != nil && err == nil {
-		w.series, err = decodeCount(value)
-	}
 	if err == nil && seen != w.series {
 		// An id that is given twice would lose what the first owner has.
 		err = fmt.Errorf("%w: %d series are there, %d were written", store.ErrCorrupt, seen, w.series)
@@ -166,6 +210,7 @@ func (w *Writer) startTenant(ctx context.Context, tenant tenancy.ID) error {
 	if err != nil {
 		return w.failed(err)
 	}
+	w.scanned = true
 	return nil
 }
 
@@ -211,17 +256,22 @@ func (w *Writer) census(group uint32) (*census, error) {
 }
 
 // index makes the series findable.
-func (w *Writer) index(id ID, ls labels.Labels) error {
+func (w *Writer) index(id ID, canonical []byte) error {
 	key := binary.BigEndian.AppendUint32(nil, uint32(id))
-	ls.Range(func(l labels.Label) {
-		if w.once(nameKey(w.tenant, l.Name)) {
-			w.add(nameKey(w.tenant, l.Name), textValue(l.Name))
+	it := metric.Labels(canonical)
+	for it.Next() {
+		name, value := string(it.Name()), string(it.Value())
+		if w.once(nameKey(w.tenant, name)) {
+			w.add(nameKey(w.tenant, name), textValue(name))
 		}
-		if pair := pairKey(kindValue, w.tenant, l.Name, l.Value); w.once(pair) {
-			w.add(pair, textValue(l.Value))
+		if pair := pairKey(kindValue, w.tenant, name, value); w.once(pair) {
+			w.add(pair, textValue(value))
 		}
-		w.add(append(pairKey(kindPostings, w.tenant, l.Name, l.Value), key...), nil)
-	})
+		w.add(append(pairKey(kindPostings, w.tenant, name, value), key...), nil)
+	}
+	if it.Err() != nil {
+		return fmt.Errorf("partition: write %s: series %d: %w", w.p.dir, id, it.Err())
+	}
 	// A label set may be too large for one transaction, and nothing needs it to be in one.
 	list := w.pending
 	for i := range list {

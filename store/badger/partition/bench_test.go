@@ -1,0 +1,135 @@
+package partition_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/luminate-metrics/luminate/internal/metric"
+	"github.com/luminate-metrics/luminate/store/badger/partition"
+	"github.com/luminate-metrics/luminate/store/badger/rowgroup"
+)
+
+// benchLabels is the canonical form of the 10 labels of series i of a made-up fleet: 250 series a target, a customer for
+// every second series.
+func benchLabels(dst []byte, i int) []byte {
+	target, k := i/250, i%250
+	add := func(name, value string) { dst = metric.AppendLabel(dst, name, value) }
+	add("__name__", fmt.Sprintf("app_%s_%02d_total", [...]string{"http_requests", "db_queries", "queue_messages", "cache_hits"}[k%4], k/25))
+	add("cluster", fmt.Sprintf("eu-west-%d", target%4))
+	add("customer_id", fmt.Sprintf("c%07x", uint32(i/2)*2654435761>>4))
+	add("instance", fmt.Sprintf("10.%d.%d.%d:9100", target>>16, target>>8&255, target&255))
+	add("job", fmt.Sprintf("service-%02d", target%40))
+	add("le", fmt.Sprintf("%g", float64(k%11)*0.25))
+	add("method", [...]string{"GET", "POST", "PUT", "DELETE"}[k%4])
+	add("namespace", fmt.Sprintf("team-%d", target%17))
+	add("path", fmt.Sprintf("/api/v1/resource/%d", k%30))
+	add("pod", fmt.Sprintf("service-%02d-%08x-%05x", target%40, uint32(target)*2654435761, uint32(target)*40503))
+	return dst
+}
+
+// samples fills c with the next n samples of a series.
+func benchSamples(rng *rand.Rand, c *rowgroup.Column, values []float64, i, from, n int) {
+	c.Timestamps, c.Values = c.Timestamps[:0], c.Values[:0]
+	v := values[i]
+	for k := from; k < from+n; k++ {
+		switch i % 20 {
+		case 18, 19:
+			v = float64(i % 20)
+		case 15, 16, 17:
+			v = math.Round(100*(v+rng.NormFloat64())) / 100
+		default:
+			if v += float64(rng.IntN(100)); rng.IntN(5000) == 0 {
+				v = 0
+			}
+		}
+		c.Timestamps = append(c.Timestamps, int64(k)*15_000+int64(i/250*131%15_000)+int64((i/250*7+k*13)%5))
+		c.Values = append(c.Values, v)
+	}
+	values[i] = v
+}
+
+func cpu(tb testing.TB) time.Duration {
+	tb.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkFlush reports what a flush of 100,000 series costs, Badger's own work until it is closed included: the first
+// one, in which all of them are new, and one in which all are known.
+func BenchmarkFlush(b *testing.B) {
+	const series = 100_000
+	for range b.N {
+		dir := filepath.Join(b.TempDir(), "p")
+		rng, values, ids := rand.New(rand.NewPCG(1, 2)), make([]float64, series), make([]partition.ID, series)
+		at := 0
+		size := int64(0)
+		for sequence, n := range []int{20, 60, 60} {
+			columns := make([]rowgroup.Column, series)
+			for i := range columns {
+				benchSamples(rng, &columns[i], values, i, at, n)
+			}
+			at += n
+			start := cpu(b)
+			p, err := partition.Open(partition.Options{Dir: dir})
+			if err != nil {
+				b.Fatal(err)
+			}
+			w, err := p.NewWriter(uint64(sequence + 1))
+			if err != nil {
+				b.Fatal(err)
+			}
+			var canonical []byte
+			var made time.Duration
+			for i := range columns {
+				if sequence == 0 {
+					before := time.Now()
+					canonical = benchLabels(canonical[:0], i)
+					made += time.Since(before)
+					if ids[i], err = w.Resolve(b.Context(), "a", canonical); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if err := w.Add(b.Context(), "a", ids[i], columns[i], nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if _, err := w.Finish(); err != nil {
+				b.Fatal(err)
+			}
+			if err := p.Close(); err != nil {
+				b.Fatal(err)
+			}
+			took := cpu(b) - start - made
+			before := size
+			size = bytesOf(b, dir)
+			name := "known"
+			if sequence == 0 {
+				name = "new"
+				b.ReportMetric(float64(took.Microseconds())/series, "new-us/series")
+			}
+			b.ReportMetric(float64(took)/float64(n*series), name+"-ns/sample")
+			b.ReportMetric(float64(size-before)/float64(n*series), name+"-B/sample")
+		}
+	}
+}
+
+// bytesOf is the size of the tables in a directory.
+func bytesOf(tb testing.TB, dir string) (size int64) {
+	tb.Helper()
+	tables, err := partition.Tables(dir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, t := range tables {
+		size += t.Size
+	}
+	return size
+}

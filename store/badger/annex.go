@@ -116,6 +116,13 @@ func (a *annex) expireTenant(id tenancy.ID, before int64) {
 	}
 }
 
+// touch makes the next checkpoint count as changed.
+func (a *annex) touch() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.changed = true
+}
+
 // forgetDeletions is called when partitions hold nothing any more that they hide.
 func (a *annex) forgetDeletions() {
 	a.mu.Lock()

@@ -1,14 +1,11 @@
 package badger
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"sync"
 
 	"github.com/luminate-metrics/luminate/internal/metric"
-	"github.com/luminate-metrics/luminate/store"
-	"github.com/luminate-metrics/luminate/store/badger/head"
 )
 
 // A calendar is the partitions that there are, and those that will be when the heads are flushed. It keeps samples of all
@@ -48,24 +45,6 @@ func (c *calendar) forget(before int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	maps.DeleteFunc(c.known, func(index int64, _ bool) bool { return rangeOf(index, c.width).Max < before })
-}
-
-// noteHead makes the partitions known that a head will become.
-func (c *calendar) noteHead(h *head.Head) error {
-	for _, id := range h.Tenants() {
-		found, err := h.Tenant(id).Select(context.Background(), store.AllTime(), store.Selection{})
-		if err != nil {
-			return err
-		}
-		for _, f := range found {
-			for run := f.Run; len(run) > 0; {
-				index := indexOf(run[0].Timestamp, c.width)
-				c.note(index)
-				run = run[len(run.Between(rangeOf(index, c.width))):]
-			}
-		}
-	}
-	return nil
 }
 
 // tooManyPartitions is why a sample that would need one partition more is not stored.

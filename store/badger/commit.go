@@ -126,6 +126,8 @@ func (c *committer) next(first bool) *queued {
 func (c *committer) round() bool {
 	s := c.store
 	g := s.log.Begin()
+	s.memory.writer.Begin()
+	defer s.memory.writer.End()
 	var group []*queued
 	for g.Len() < groupBytes {
 		q := c.next(len(group) == 0)

@@ -157,7 +157,7 @@ func (s *Store) compareCopy(ctx context.Context, fresh *handle, want *digest) er
 		return err
 	}
 	fresh.forgetVerified()
-	s.opts.crash("compact: written")
+	s.opts.hooks.crash("compact: written")
 	part, err := fresh.pin()
 	if err != nil {
 		return err
@@ -188,7 +188,7 @@ func (s *Store) replace(old, fresh *handle, info partition.Info) error {
 	if err != nil {
 		return err
 	}
-	s.opts.crash("compact: replaced")
+	s.opts.hooks.crash("compact: replaced")
 	s.mu.Lock()
 	live := slices.Clone(s.live)
 	live[slices.Index(live, old)] = fresh

@@ -7,7 +7,6 @@ import (
 
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger/catalog"
-	"github.com/luminate-metrics/luminate/store/badger/head"
 	"github.com/luminate-metrics/luminate/store/badger/wal"
 )
 
@@ -43,23 +42,26 @@ func (d *deleting) log(_ *Store, g *wal.Group) error {
 }
 
 func (d *deleting) apply(s *Store) error {
-	for _, h := range s.heads() {
-		if t := h.Tenant(d.Tenant); t != nil {
-			t.Delete(d.Range, store.Selection{Matchers: d.Matchers})
-		}
+	if err := s.memory.delete(d.Deletion); err != nil {
+		return err
 	}
 	s.annex.delete(d.Deletion)
 	return nil
 }
 
-// heads returns the generations in memory, the oldest first.
-func (s *Store) heads() []*head.Head {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.frozen == nil {
-		return []*head.Head{s.active}
+// delete removes samples that are not in partitions.
+func (m *memory) delete(d catalog.Deletion) error {
+	tenant, ok := m.tenants.number(d.Tenant)
+	if !ok {
+		return nil
 	}
-	return []*head.Head{s.frozen, s.active}
+	r := m.head.NewReader()
+	defer r.Close()
+	refs, err := r.Select(context.Background(), tenant, d.Matchers, nil)
+	for i := 0; i < len(refs) && err == nil; i++ {
+		_, err = m.head.Delete(refs[i], d.Range)
+	}
+	return err
 }
 
 // Expire removes the partitions that end before the given time.
@@ -81,7 +83,7 @@ func (s *Store) Expire(ctx context.Context, before int64) error {
 		return fmt.Errorf("badger: expire: %w", err)
 	}
 	s.calendar.forget(cutoff)
-	s.opts.crash("expire: logged")
+	s.opts.hooks.crash("expire: logged")
 	if err := s.dropPartitions(func(h *handle) bool { return h.in.Max < cutoff }); err != nil {
 		return fmt.Errorf("badger: expire: %w", err)
 	}
@@ -97,8 +99,8 @@ func (e *expiring) log(_ *Store, g *wal.Group) error {
 }
 
 func (e *expiring) apply(s *Store) error {
-	for _, h := range s.heads() {
-		h.Expire(e.before)
+	if err := s.memory.head.Expire(e.before); err != nil {
+		return err
 	}
 	s.annex.expire(e.before)
 	return nil
@@ -127,7 +129,7 @@ func (s *Store) dropPartitions(gone func(*handle) bool) error {
 	if err != nil {
 		return err
 	}
-	s.opts.crash("expire: marked")
+	s.opts.hooks.crash("expire: marked")
 	s.mu.Lock()
 	s.live = kept
 	s.mu.Unlock()

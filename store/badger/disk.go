@@ -50,8 +50,8 @@ func freeBytes(dir string) (free, total int64, err error) {
 
 // checkRoom reports whether moving the head to disk has fallen too far behind to take more.
 func (s *Store) checkRoom() error {
-	_, samples := s.headSize()
-	most := 4*s.opts.MaxHeadSamples + roomAtLeast
+	series, samples := s.headSize()
+	most := 4*s.mostSamples(series) + roomAtLeast
 	if samples <= most {
 		return nil
 	}

@@ -9,22 +9,21 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/prometheus/prometheus/model/labels"
-
-	"github.com/luminate-metrics/luminate/store"
+	"github.com/luminate-metrics/luminate/store/badger/active"
 	"github.com/luminate-metrics/luminate/store/badger/catalog"
-	"github.com/luminate-metrics/luminate/store/badger/head"
 	"github.com/luminate-metrics/luminate/store/badger/partition"
-	"github.com/luminate-metrics/luminate/store/series"
-	"github.com/luminate-metrics/luminate/tenancy"
 )
 
-// frozen is a generation on its way into partitions.
-type frozen struct {
-	head       *head.Head
-	checkpoint *catalog.Checkpoint // As of the end of the generation.
-	segment    int                 // The log from here on is about later generations.
-	first      uint64              // First record there.
+// A flush moves what is in memory into partitions.
+type flush struct {
+	checkpoint *catalog.Checkpoint // As of the first record.
+	first      uint64              // Of the log, after the flush began.
+	generation uint64              // Which ended then.
+	samples    int64               // That there were.
+
+	groups  []group // What is frozen.
+	held    bool    // Whether a group could not be frozen, because somebody still reads what was frozen before.
+	written []wrote
 }
 
 // Flush moves the head into partitions.
@@ -41,13 +40,14 @@ func (s *Store) Flush(ctx context.Context) error {
 	return nil
 }
 
-// flush is Flush for callers that hold maintenance. If forced, it writes a checkpoint though nothing changed.
+// flush is Flush for callers that hold maintenance. If forced, it writes a checkpoint though nothing changed. If it fails
+// everything stays readable, and the next flush tries again.
 func (s *Store) flush(ctx context.Context, forced bool) (err error) {
 	if err := s.failure(); err != nil {
 		return err
 	}
-	_, samples := s.headSize()
-	if err := s.guard.mayMaintain(samples * flushedBytes); err != nil {
+	series, samples := s.headSize()
+	if err := s.guard.mayMaintain(samples*flushedSampleBytes + series*flushedSeriesBytes); err != nil {
 		return err
 	}
 	start := s.opts.Now()
@@ -59,25 +59,35 @@ func (s *Store) flush(ctx context.Context, forced bool) (err error) {
 		s.metrics.flushes.WithLabelValues(result).Inc()
 		s.metrics.flushTime.Observe(s.opts.Now().Sub(start).Seconds())
 	}()
-	if s.flushing != nil {
-		if err := s.finishFlush(ctx); err != nil {
-			return err
-		}
-	}
-	if err := s.freeze(ctx, forced); err != nil || s.flushing == nil {
+	f, err := s.freeze(ctx, forced)
+	if err != nil || f == nil {
 		return err
 	}
-	return s.finishFlush(ctx)
+	s.unfinished = true
+	if err := s.move(ctx, f); err != nil {
+		s.annex.touch() // The checkpoint was not written.
+		for _, h := range s.listed() {
+			clear(h.places) // Some may have been given by a writer that failed.
+		}
+		return err
+	}
+	s.unfinished = f.held
+	return errors.Join(s.afterFlush(f), s.evict(f.generation))
 }
 
-// flushedBytes is what a sample takes on disk, estimated from above.
-const flushedBytes = 16
+// What samples and series take on disk, estimated from above.
+const (
+	flushedSampleBytes = 8
+	flushedSeriesBytes = 128
+)
 
-// freeze starts a generation, unless there is nothing to move.
-func (s *Store) freeze(ctx context.Context, forced bool) error {
-	return s.commit.do(ctx, alone(func() error {
+// freeze ends a generation, and the chunks of all series, unless there is nothing to move.
+func (s *Store) freeze(ctx context.Context, forced bool) (*flush, error) {
+	m := s.memory
+	var f *flush
+	err := s.commit.do(ctx, alone(func() error {
 		c, changed, err := s.annex.checkpoint()
-		if err != nil || (!forced && !changed && s.active.Samples() == 0) {
+		if err != nil || (!forced && !changed && !s.unfinished && m.samples.Load() == 0) {
 			return err
 		}
 		segment, first, err := s.log.Rotate()
@@ -85,26 +95,30 @@ func (s *Store) freeze(ctx context.Context, forced bool) error {
 			s.fail(err)
 			return s.failure()
 		}
-		next := head.New(s.opts.Hasher, s.active.Generation()+1)
-		s.flushing = &frozen{s.active, c, segment, first}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.active, s.frozen = next, s.active
+		f = &flush{checkpoint: c, first: first, generation: m.generation, samples: m.samples.Load()}
+		m.generation++
+		m.spans = append(m.spans, span{m.generation, segment, first})
 		return nil
 	}))
+	if err != nil || f == nil {
+		return nil, err
+	}
+	m.windows.release()
+	var groups []uint32
+	for _, g := range m.head.Pending(nil) {
+		if m.head.Freeze(g) {
+			groups = append(groups, g)
+		} else {
+			f.held = true
+		}
+	}
+	f.groups = m.byTenant(groups)
+	return f, nil
 }
 
-// piece is the samples of a series in one partition.
-type piece struct {
-	tenant tenancy.ID
-	labels labels.Labels
-	run    series.Run
-}
-
-// finishFlush writes s.flushing. If it fails everything stays readable, and it can be called again.
-func (s *Store) finishFlush(ctx context.Context) error {
-	f := s.flushing
-	pieces, err := s.cut(ctx, f.head)
+// move writes what is frozen.
+func (s *Store) move(ctx context.Context, f *flush) (err error) {
+	places, err := s.spread(f.groups)
 	if err != nil {
 		return err
 	}
@@ -114,48 +128,55 @@ func (s *Store) finishFlush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var written []wrote
-	for _, index := range slices.Sorted(maps.Keys(pieces)) {
-		w, writeErr := s.writePieces(ctx, index, sequence, pieces[index])
-		if err = writeErr; err != nil {
-			break
-		}
-		written = append(written, w)
-	}
-	if err == nil {
-		s.opts.crash("flush: written")
-		err = s.publish(f, written)
-	}
-	for _, w := range written {
-		if err != nil && w.isNew {
-			err = errors.Join(err, w.handle.drop())
-		}
-	}
-	if err != nil {
-		return err
-	}
-	s.opts.crash("flush: published")
-	return s.afterFlush(f, written)
-}
-
-// cut sorts the samples of a head by partition.
-func (s *Store) cut(ctx context.Context, h *head.Head) (map[int64][]piece, error) {
-	pieces := map[int64][]piece{}
-	for _, id := range h.Tenants() {
-		found, err := h.Tenant(id).Select(ctx, store.AllTime(), store.Selection{})
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range found {
-			for run := f.Run; len(run) > 0; {
-				index := indexOf(run[0].Timestamp, s.width)
-				part := run.Between(rangeOf(index, s.width))
-				pieces[index] = append(pieces[index], piece{id, f.Labels, part})
-				run = run[len(part):]
+	defer func() {
+		for _, w := range f.written {
+			if err != nil && w.isNew {
+				err = errors.Join(err, w.handle.drop())
 			}
 		}
+	}()
+	for _, index := range slices.Sorted(maps.Keys(places)) {
+		w, err := s.writeGroups(ctx, index, sequence, places[index])
+		if err != nil {
+			return err
+		}
+		if w.handle != nil {
+			f.written = append(f.written, w)
+		}
 	}
-	return pieces, nil
+	s.opts.hooks.crash("flush: written")
+	return s.publish(f)
+}
+
+// spread sorts groups by the partitions that their samples belong to.
+func (s *Store) spread(groups []group) (map[int64][]group, error) {
+	out := map[int64][]group{}
+	var frozen active.Frozen
+	for _, g := range groups {
+		in := s.memory.head.FrozenRange(g.number)
+		first, last := indexOf(in.Min, s.width), indexOf(in.Max, s.width)
+		if first == last {
+			out[first] = append(out[first], g)
+			continue
+		}
+		if err := s.memory.head.Frozen(g.number, &frozen); err != nil {
+			return nil, err
+		}
+		seen := map[int64]bool{}
+		for i := range frozen.Members {
+			m := &frozen.Members[i]
+			for _, t := range m.Timestamps {
+				seen[indexOf(t, s.width)] = true
+			}
+			for k := range m.Histograms {
+				seen[indexOf(m.Histograms[k].Timestamp, s.width)] = true
+			}
+		}
+		for index := range seen {
+			out[index] = append(out[index], g)
+		}
+	}
+	return out, nil
 }
 
 // wrote is a partition with what it holds after a flush.
@@ -165,7 +186,8 @@ type wrote struct {
 	isNew  bool
 }
 
-func (s *Store) writePieces(ctx context.Context, index int64, sequence uint64, list []piece) (wrote, error) {
+// writeGroups writes what is frozen of groups into a partition. There is no handle if that was nothing.
+func (s *Store) writeGroups(ctx context.Context, index int64, sequence uint64, list []group) (wrote, error) {
 	w := wrote{handle: s.liveAt(index)}
 	var err error
 	if w.handle == nil {
@@ -174,30 +196,29 @@ func (s *Store) writePieces(ctx context.Context, index int64, sequence uint64, l
 			return wrote{}, err
 		}
 	}
-	if w.info, err = w.handle.write(ctx, sequence, list); err != nil && w.isNew {
-		err = errors.Join(err, w.handle.drop())
+	p := placing{ctx: ctx, from: s.memory.head, in: w.handle.in, places: w.handle.places}
+	w.info, err = w.handle.write(sequence, &p, list)
+	if w.isNew && (err != nil || w.info.Series == 0) {
+		return wrote{}, errors.Join(err, w.handle.drop())
 	}
 	return w, err
 }
 
 // write adds samples to the partition. It is open no longer than that takes, for one flush may write to many.
-func (h *handle) write(ctx context.Context, sequence uint64, list []piece) (info partition.Info, err error) {
+func (h *handle) write(sequence uint64, p *placing, list []group) (info partition.Info, err error) {
 	part, err := h.pinForWriting()
 	if err != nil {
 		return info, err
 	}
 	defer h.unpin()
-	w, err := part.NewWriter(sequence)
-	if err != nil {
+	if p.to, err = part.NewWriter(sequence); err != nil {
 		return info, err
 	}
-	for _, p := range list {
-		if err := w.Series(ctx, p.tenant, p.labels, p.run); err != nil {
-			w.Discard()
-			return info, err
-		}
+	if err := p.groups(list); err != nil {
+		p.to.Discard()
+		return info, err
 	}
-	return w.Finish()
+	return p.to.Finish()
 }
 
 // liveAt returns the newest partition of an index, or nil.
@@ -226,8 +247,8 @@ func (s *Store) newPartition(index int64) (*handle, error) {
 	return s.newHandle(p), nil
 }
 
-// publish makes a written generation the partitions' and lets go of the log.
-func (s *Store) publish(f *frozen, written []wrote) error {
+// publish makes what was written the partitions' and lets go of the log.
+func (s *Store) publish(f *flush) error {
 	name := fmt.Sprintf("%s%020d", checkpointName, f.first)
 	if err := catalog.WriteFile(filepath.Join(s.opts.Dir, name), f.checkpoint.Encode()); err != nil {
 		return err
@@ -235,28 +256,38 @@ func (s *Store) publish(f *frozen, written []wrote) error {
 	if err := catalog.SyncDir(filepath.Join(s.opts.Dir, partitionsDir)); err != nil {
 		return err
 	}
-	s.opts.crash("flush: checkpoint")
+	s.opts.hooks.crash("flush: checkpoint")
+	m := s.memory
+	needed := m.needed()
 	err := s.catalog.Update(func(st *catalog.State) {
-		for _, w := range written {
+		for _, w := range f.written {
 			p := st.Partition(w.handle.number)
 			took(p, w.info)
 		}
-		st.FirstRecord, st.Checkpoint, st.NextGeneration = f.first, name, f.head.Generation()+1
+		st.FirstRecord, st.Checkpoint, st.NextGeneration = needed.first, name, f.generation+2
 	})
 	if err != nil {
 		return err
 	}
+	m.forget(needed)
+	numbers := make([]uint32, len(f.groups))
+	for i, g := range f.groups {
+		numbers[i] = g.number
+		m.head.Publish(g.number)
+	}
 	s.mu.Lock()
 	live := slices.Clone(s.live)
-	for _, w := range written {
+	for _, w := range f.written {
 		if w.isNew {
 			live = append(live, w.handle)
 		}
 	}
 	slices.SortStableFunc(live, func(a, b *handle) int { return cmp.Compare(a.index, b.index) })
-	s.live, s.frozen = live, nil
+	s.live = live
+	m.windows.publish(numbers)
 	s.mu.Unlock()
-	s.flushing = nil
+	m.windows.release()
+	m.samples.Add(-f.samples)
 	return nil
 }
 
@@ -266,12 +297,26 @@ func took(p *catalog.Partition, info partition.Info) {
 }
 
 // afterFlush lets go of what a published flush made superfluous.
-func (s *Store) afterFlush(f *frozen, written []wrote) error {
+func (s *Store) afterFlush(f *flush) error {
+	s.opts.hooks.crash("flush: published")
 	// A closed partition is nothing but tables, of which the catalog has a list.
 	var errs []error
-	for _, w := range written {
+	for _, w := range f.written {
 		errs = append(errs, w.handle.shut())
 	}
-	errs = append(errs, s.removeCheckpoints(s.catalog.State().Checkpoint), s.log.Drop(f.segment))
+	errs = append(errs, s.removeCheckpoints(s.catalog.State().Checkpoint), s.log.Drop(s.memory.spans[0].segment))
 	return errors.Join(errs...)
+}
+
+// evict takes series out of memory that had no samples in the given generation nor since.
+func (s *Store) evict(generation uint64) error {
+	m := s.memory
+	out, err := m.head.Evict(uint32(generation))
+	if err != nil {
+		return err
+	}
+	s.keepPlaces(out.Refs)
+	// The log has no reference of theirs any more: their samples are in partitions.
+	m.head.Recycle(out.Generation)
+	return nil
 }

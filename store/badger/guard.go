@@ -50,7 +50,7 @@ func (g *guard) off() bool { return g.opts.MinFreeBytes < 0 }
 
 // look measures and decides whether the store takes writes. The caller holds g.mu.
 func (g *guard) look() (free, total int64, err error) {
-	free, total, err = g.opts.free(g.opts.Dir)
+	free, total, err = g.opts.hooks.free(g.opts.Dir)
 	if err != nil {
 		return 0, 0, problem.Wrap(problem.Unavailable, fmt.Errorf("%w: %w", store.ErrUnavailable, err), "the store can't see its disk")
 	}

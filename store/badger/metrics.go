@@ -15,9 +15,20 @@ const (
 	partPartition  = "partition"
 )
 
+// took counts samples that were stored.
+func (m *metrics) took(floats, histograms int) {
+	if floats > 0 {
+		m.floats.Add(float64(floats))
+	}
+	if histograms > 0 {
+		m.histograms.Add(float64(histograms))
+	}
+}
+
 // metrics are the figures of a store about itself.
 type metrics struct {
-	appended    *prometheus.CounterVec
+	floats      prometheus.Counter
+	histograms  prometheus.Counter
 	fsync       prometheus.Histogram
 	group       prometheus.Histogram
 	flushes     *prometheus.CounterVec
@@ -40,11 +51,12 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 	f := promauto.With(r)
+	appended := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "luminate_storage_appended_samples_total", Help: "Samples that were stored, by type.",
+	}, []string{"type"})
 	m := &metrics{
+		floats: appended.WithLabelValues("float"), histograms: appended.WithLabelValues("histogram"),
 		registerer: r,
-		appended: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "luminate_storage_appended_samples_total", Help: "Samples that were stored, by type.",
-		}, []string{"type"}),
 		fsync: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "luminate_storage_wal_fsync_seconds", Help: "How long syncs of the write-ahead log took.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
@@ -87,7 +99,7 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 		m.damaged.WithLabelValues(part)
 	}
 	m.registered = []prometheus.Collector{
-		m.appended, m.fsync, m.group, m.flushes, m.flushTime, m.corruptions, m.damaged, m.quarantined, m.lostRecords, m.open, m.failed,
+		appended, m.fsync, m.group, m.flushes, m.flushTime, m.corruptions, m.damaged, m.quarantined, m.lostRecords, m.open, m.failed,
 		m.scrubBytes, m.scrubDamages, m.scrubDamaged, m.scrubbed,
 		f.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "luminate_storage_head_series", Help: "Series in memory.",

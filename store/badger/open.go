@@ -10,12 +10,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/luminate-metrics/luminate/internal/metric"
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger/catalog"
-	"github.com/luminate-metrics/luminate/store/badger/head"
 	"github.com/luminate-metrics/luminate/store/badger/partition"
-	"github.com/luminate-metrics/luminate/store/badger/wal"
 )
 
 // allowLossy names the way out in errors about damage.
@@ -32,7 +29,7 @@ func Open(opts Options) (*Store, error) {
 		kick: make(chan struct{}, 1), lifetime: lifetime{stop: make(chan struct{}), stopped: make(chan struct{})},
 	}
 	s.pool = &pool{store: s, most: opts.MaxOpenPartitions}
-	s.active = head.New(opts.Hasher, 0)
+	s.memory = newMemory(&s.opts)
 	s.guard = &guard{opts: &s.opts}
 	s.metrics = newMetrics(opts.Registerer, s)
 	if err := s.open(); err != nil {
@@ -68,14 +65,11 @@ func (s *Store) open() error {
 	if err := s.loadCheckpoint(); err != nil {
 		return err
 	}
-	if err := s.replay(); err != nil {
-		return err
-	}
 	s.calendar = newCalendar(s.width, s.opts.MaxPartitions)
 	for _, h := range s.live {
 		s.calendar.note(h.index)
 	}
-	if err := s.calendar.noteHead(s.active); err != nil {
+	if err := s.replay(); err != nil {
 		return err
 	}
 	// The directories may be new: their names are to survive a power cut as what will be in them.
@@ -314,95 +308,4 @@ func (s *Store) removeCheckpoints(current string) error {
 		}
 	}
 	return err
-}
-
-// replay fills the head from the log.
-func (s *Store) replay() error {
-	st := s.catalog.State()
-	r := replaying{store: s}
-	var err error
-	var found wal.Recovery
-	s.log, found, err = wal.Open(wal.Options{
-		Dir: filepath.Join(s.opts.Dir, logDir), Quarantine: filepath.Join(s.opts.Dir, quarantineDir),
-		SegmentBytes: s.opts.WALSegmentBytes, First: st.FirstRecord, Logger: s.opts.Logger, Now: s.opts.Now,
-		Synced: s.metrics.synced, Wrap: s.opts.wrapLog,
-	}, r.apply)
-	if err != nil {
-		return err
-	}
-	for _, l := range found.Losses {
-		s.metrics.corruptions.Inc()
-		s.metrics.met(partLog)
-		if l.LastRecord >= l.FirstRecord {
-			s.metrics.lostRecords.Add(float64(l.LastRecord - l.FirstRecord + 1))
-		}
-	}
-	if r.orphans > 0 {
-		s.opts.Logger.Error("Samples in the write-ahead log have lost their series", slog.Int("samples", r.orphans))
-	}
-	s.active.Continue(max(st.NextGeneration, r.generation+1))
-	s.lossy = len(found.Losses) > 0
-	return nil
-}
-
-// replaying is the state of a replay.
-type replaying struct {
-	store      *Store
-	generation uint64
-	refs       map[uint64]ref
-	orphans    int
-	batch      metric.Batch
-}
-
-type ref struct {
-	into *head.Tenant
-	to   *head.Series
-}
-
-func (r *replaying) apply(rec *wal.Record) error {
-	switch rec.Kind {
-	case wal.KindBatch:
-		return r.applyBatch(&rec.Batch)
-	case wal.KindDelete:
-		return (&deleting{catalog.Deletion(rec.Delete)}).apply(r.store)
-	case wal.KindExpire:
-		return (&expiring{rec.Expire}).apply(r.store)
-	default:
-		return fmt.Errorf("record of kind %d", rec.Kind)
-	}
-}
-
-func (r *replaying) applyBatch(b *wal.Batch) error {
-	if b.Generation != r.generation || r.refs == nil {
-		// Lost records of the last generation must not lend their references to this one.
-		r.generation, r.refs = b.Generation, map[uint64]ref{}
-	}
-	s := r.store
-	r.batch = metric.Batch{Samples: b.Samples, Histograms: b.Histograms, Exemplars: b.Exemplars}
-	into := s.active.Writable(b.Tenant)
-	for i := range b.Series {
-		item := &b.Series[i]
-		known := r.refs[item.Ref]
-		if item.Labels != nil {
-			hash := s.opts.Hasher.Sum(item.Labels)
-			known = ref{into, into.Lookup(hash)}
-			if known.to == nil {
-				var err error
-				if known.to, err = into.Register(hash, item.Labels); err != nil {
-					return err
-				}
-			}
-			r.refs[item.Ref] = known
-		}
-		span := metric.Series{Samples: item.Samples, Histograms: item.Histograms, Exemplars: item.Exemplars}
-		if known.to == nil || known.into != into {
-			r.orphans += item.Samples.Len() + item.Histograms.Len()
-			continue
-		}
-		if err := s.take(into, known.to, &r.batch, &span); err != nil {
-			return err
-		}
-	}
-	s.annex.addMetadata(b.Tenant, b.Metadata)
-	return nil
 }

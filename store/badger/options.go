@@ -69,10 +69,16 @@ type Options struct {
 	Registerer prometheus.Registerer // nil means none.
 	Now        func() time.Time      // nil means time.Now.
 
-	wrapLog func(wal.Segments) wal.Segments                  // For tests: injects faults.
-	crash   func(at string)                                  // For tests: called between the steps of maintenance.
-	free    func(dir string) (free, total int64, err error)  // For tests: stands in for freeBytes.
-	wait    func(ctx context.Context, d time.Duration) error // For tests: stands in for wait.
+	hooks hooks
+}
+
+// hooks are for tests.
+type hooks struct {
+	inGoHeap bool                                             // Shows the race detector what is in memory.
+	wrapLog  func(wal.Segments) wal.Segments                  // Injects faults.
+	crash    func(at string)                                  // Called between the steps of maintenance.
+	free     func(dir string) (free, total int64, err error)  // Stands in for freeBytes.
+	wait     func(ctx context.Context, d time.Duration) error // Stands in for wait.
 }
 
 func (o *Options) setDefaults() error {
@@ -111,14 +117,14 @@ func (o *Options) setDefaults() error {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.free == nil {
-		o.free = freeBytes
+	if o.hooks.free == nil {
+		o.hooks.free = freeBytes
 	}
-	if o.wait == nil {
-		o.wait = wait
+	if o.hooks.wait == nil {
+		o.hooks.wait = wait
 	}
-	if o.crash == nil {
-		o.crash = func(string) {}
+	if o.hooks.crash == nil {
+		o.hooks.crash = func(string) {}
 	}
 	return errors.Join(problems...)
 }

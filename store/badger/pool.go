@@ -25,6 +25,7 @@ type handle struct {
 	in     store.Range
 	dir    string
 
+	places   places              // Under maintenance.
 	outlived map[tenancy.ID]bool // Tenants that keep nothing of it and were looked for. Under maintenance.
 	useless  uint64              // How many series they have in it. Under maintenance.
 
@@ -72,7 +73,7 @@ func indexOf(t, width int64) int64 {
 func (s *Store) newHandle(p catalog.Partition) *handle {
 	return &handle{
 		pool: s.pool, number: p.Number, index: p.Index, in: rangeOf(p.Index, s.width),
-		dir: s.partitionPath(p.Index, p.Number), refs: 1,
+		dir: s.partitionPath(p.Index, p.Number), refs: 1, places: places{},
 	}
 }
 
@@ -131,7 +132,7 @@ func (s *Store) removePartition(number uint64, dir string) error {
 	if err := os.Rename(dir, gone); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("badger: remove partition: %w", err)
 	}
-	s.opts.crash("expire: renamed")
+	s.opts.hooks.crash("expire: renamed")
 	if err := os.RemoveAll(gone); err != nil {
 		return fmt.Errorf("badger: remove partition: %w", err)
 	}

@@ -12,28 +12,26 @@ import (
 	"github.com/prometheus/prometheus/storage"
 
 	"github.com/luminate-metrics/luminate/store"
+	"github.com/luminate-metrics/luminate/store/badger/active"
 	"github.com/luminate-metrics/luminate/store/badger/catalog"
-	"github.com/luminate-metrics/luminate/store/badger/head"
 	"github.com/luminate-metrics/luminate/store/badger/partition"
 	"github.com/luminate-metrics/luminate/store/series"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
 
-// A snapshot is what a call reads: the generations in memory and the partitions, taken at one moment, so that a sample on
-// its way from one to the other is in at least one of them.
+var errClosed = errors.New("badger: the reader is closed")
+
+// A snapshot is the partitions that a call reads, and the promise that what is in none of them is in memory: a sample on
+// its way from there to a partition is in at least one of both.
 type snapshot struct {
-	heads   []*head.Head // The oldest first.
-	handles []*handle    // Retained.
+	window  *window
+	handles []*handle // Retained.
 }
 
 func (s *Store) snapshot(r store.Range) snapshot {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var snap snapshot
-	if s.frozen != nil {
-		snap.heads = append(snap.heads, s.frozen)
-	}
-	snap.heads = append(snap.heads, s.active)
+	snap := snapshot{window: s.memory.windows.enter()}
 	for _, h := range s.live {
 		if h.in.Overlaps(r) {
 			h.retain()
@@ -43,10 +41,13 @@ func (s *Store) snapshot(r store.Range) snapshot {
 	return snap
 }
 
-func (s *snapshot) release() error {
+func (s *Store) release(snap snapshot) error {
 	var errs []error
-	for _, h := range s.handles {
+	for _, h := range snap.handles {
 		errs = append(errs, h.release())
+	}
+	if snap.window != nil {
+		s.memory.windows.leave(snap.window)
 	}
 	return errors.Join(errs...)
 }
@@ -68,6 +69,9 @@ func (v *view) reader(r store.Range) (*reader, error) {
 	// The deletions first: a compaction that ends in between has put its partitions in place already.
 	out.in, out.deletions = r, v.store.annex.deletionsOf(v.id, r)
 	out.snap = v.store.snapshot(r)
+	if out.tenant, ok = v.store.memory.tenants.number(v.id); ok {
+		out.memory = v.store.memory.head.NewReader()
+	}
 	return out, nil
 }
 
@@ -77,10 +81,47 @@ type reader struct {
 	in        store.Range
 	snap      snapshot
 	deletions []catalog.Deletion
+	tenant    uint32
+	memory    *active.Reader // nil if the tenant has nothing in memory.
 
 	mu     sync.Mutex
 	open   map[*handle]*partitionReader // Those that were needed so far.
+	others []*active.Reader             // Of sets, which may be used side by side.
 	closed bool
+}
+
+// another returns a reader of what is in memory for somebody else's use.
+func (r *reader) another() (*active.Reader, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, errClosed
+	}
+	m := r.view.store.memory.head.NewReader()
+	r.others = append(r.others, m)
+	return m, nil
+}
+
+// inMemory returns the series in memory that match sel and have samples in the range.
+func (r *reader) inMemory(ctx context.Context, sel store.Selection) ([]uint32, error) {
+	if r.memory == nil {
+		return nil, nil
+	}
+	refs, err := r.memory.Select(ctx, r.tenant, sel.Matchers, nil)
+	if err != nil {
+		return nil, err
+	}
+	kept := refs[:0]
+	for _, ref := range refs {
+		inside, err := r.memory.Overlaps(ref, r.in)
+		if err != nil {
+			return nil, err
+		}
+		if inside {
+			kept = append(kept, ref)
+		}
+	}
+	return kept, ctx.Err()
 }
 
 // partition returns the open part of the view in one partition.
@@ -88,7 +129,7 @@ func (r *reader) partition(h *handle) (*partitionReader, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return nil, errors.New("badger: the reader is closed")
+		return nil, errClosed
 	}
 	if p := r.open[h]; p != nil {
 		return p, nil
@@ -107,14 +148,20 @@ func (r *reader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return errors.New("badger: the reader is closed already")
+		return errClosed
 	}
 	r.closed = true
 	for h, p := range r.open {
 		p.close()
 		h.unpin()
 	}
-	err := r.snap.release()
+	for _, m := range r.others {
+		m.Close()
+	}
+	if r.memory != nil {
+		r.memory.Close()
+	}
+	err := r.view.store.release(r.snap)
 	r.view.store.leave()
 	return err
 }
@@ -213,17 +260,13 @@ func (r *reader) Series(ctx context.Context, sel store.Selection) (store.List[la
 
 // labelSets returns the labels of the matching series, some of them more than once.
 func (r *reader) labelSets(ctx context.Context, sel store.Selection) ([]labels.Labels, error) {
-	var out []labels.Labels
-	for _, h := range r.snap.heads {
-		found, err := h.Tenant(r.view.id).Select(ctx, r.in, sel)
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range found {
-			if f.Inside {
-				out = append(out, f.Labels)
-			}
-		}
+	refs, err := r.inMemory(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]labels.Labels, 0, len(refs))
+	for _, ref := range refs {
+		out = append(out, r.memory.Labels(ref))
 	}
 	for _, h := range r.snap.handles {
 		p, err := r.partition(h)
@@ -243,10 +286,13 @@ func (r *reader) labelSets(ctx context.Context, sel store.Selection) ([]labels.L
 
 // LabelNames returns the label names of the matching series.
 func (r *reader) LabelNames(ctx context.Context, sel store.Selection) (store.List[string], error) {
-	list, err := r.distinct(ctx, sel, func(p *partition.Reader) ([]string, error) { return p.LabelNames(ctx) },
-		func(ls labels.Labels, add func(string)) {
+	list, err := r.distinct(ctx, sel, namesIn{
+		memory:  func(refs []uint32) []string { return r.memory.NamesOf(refs) },
+		indexed: func(p *partition.Reader) ([]string, error) { return p.LabelNames(ctx) },
+		of: func(ls labels.Labels, add func(string)) {
 			ls.Range(func(l labels.Label) { add(l.Name) })
-		})
+		},
+	})
 	if err != nil {
 		return list, fmt.Errorf("badger: label names: %w", err)
 	}
@@ -255,34 +301,39 @@ func (r *reader) LabelNames(ctx context.Context, sel store.Selection) (store.Lis
 
 // LabelValues returns the values of a label in the matching series.
 func (r *reader) LabelValues(ctx context.Context, name string, sel store.Selection) (store.List[string], error) {
-	list, err := r.distinct(ctx, sel, func(p *partition.Reader) ([]string, error) { return p.LabelValues(ctx, name) },
-		func(ls labels.Labels, add func(string)) {
+	list, err := r.distinct(ctx, sel, namesIn{
+		memory:  func(refs []uint32) []string { return r.memory.ValuesOf(name, refs) },
+		indexed: func(p *partition.Reader) ([]string, error) { return p.LabelValues(ctx, name) },
+		of: func(ls labels.Labels, add func(string)) {
 			if v := ls.Get(name); v != "" {
 				add(v)
 			}
-		})
+		},
+	})
 	if err != nil {
 		return list, fmt.Errorf("badger: label values: %w", err)
 	}
 	return list, nil
 }
 
-// distinct returns the different strings that of adds for the matching series. Where all series of a partition count,
-// indexed returns the same from its index.
-func (r *reader) distinct(ctx context.Context, sel store.Selection, indexed func(*partition.Reader) ([]string, error),
-	of func(labels.Labels, func(string)),
-) (store.List[string], error) {
+// namesIn finds strings in the places where series are.
+type namesIn struct {
+	memory  func(refs []uint32) []string
+	indexed func(*partition.Reader) ([]string, error) // Of all series of a partition.
+	of      func(ls labels.Labels, add func(string))
+}
+
+// distinct returns the different strings of the matching series.
+func (r *reader) distinct(ctx context.Context, sel store.Selection, names namesIn) (store.List[string], error) {
 	seen := map[string]struct{}{}
 	add := func(s string) { seen[s] = struct{}{} }
-	for _, h := range r.snap.heads {
-		found, err := h.Tenant(r.view.id).Select(ctx, r.in, sel)
-		if err != nil {
-			return store.List[string]{}, err
-		}
-		for _, f := range found {
-			if f.Inside {
-				of(f.Labels, add)
-			}
+	refs, err := r.inMemory(ctx, sel)
+	if err != nil {
+		return store.List[string]{}, err
+	}
+	if len(refs) > 0 {
+		for _, s := range names.memory(refs) {
+			add(s)
 		}
 	}
 	for _, h := range r.snap.handles {
@@ -291,7 +342,7 @@ func (r *reader) distinct(ctx context.Context, sel store.Selection, indexed func
 			return store.List[string]{}, err
 		}
 		if len(sel.Matchers) == 0 && len(p.deletions) == 0 && r.in.Min <= h.in.Min && h.in.Max <= r.in.Max {
-			list, err := indexed(p.reader)
+			list, err := names.indexed(p.reader)
 			if err != nil {
 				return store.List[string]{}, err
 			}
@@ -305,7 +356,7 @@ func (r *reader) distinct(ctx context.Context, sel store.Selection, indexed func
 			return store.List[string]{}, err
 		}
 		for i := range found {
-			of(found[i].Labels, add)
+			names.of(found[i].Labels, add)
 		}
 	}
 	return series.Truncate(slices.Sorted(maps.Keys(seen)), sel.Limit), ctx.Err()

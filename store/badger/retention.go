@@ -42,7 +42,7 @@ func (s *Store) visible(id tenancy.ID, r store.Range) (in store.Range, ok bool) 
 // reclaim writes partitions anew in which tenants have a good part that they do not keep any more. The caller holds
 // maintenance.
 func (s *Store) reclaim(ctx context.Context) error {
-	if len(s.opts.TenantRetention) == 0 || s.flushing != nil {
+	if len(s.opts.TenantRetention) == 0 || s.unfinished {
 		return nil
 	}
 	for id := range s.opts.TenantRetention {

@@ -39,7 +39,17 @@ func (c *screening) run() {
 		screen(part, histogramsOf, c.histogram)
 		screen(part, exemplarsOf, c.exemplar)
 	}
+	c.empty()
 	c.metadata()
+}
+
+// empty takes out series that have nothing to store, or nothing any more.
+func (c *screening) empty() {
+	empty := func(s metric.Series) bool { return s.Counts().Total() == 0 }
+	if slices.ContainsFunc(c.kept.Series, empty) {
+		c.edit()
+		c.kept.Series = slices.DeleteFunc(c.kept.Series, empty)
+	}
 }
 
 // metadata takes out what is said at too great length. Metadata have no series: their rejections name the first.

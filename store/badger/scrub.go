@@ -26,13 +26,13 @@ func (s *Store) Scrub(ctx context.Context) error {
 		n, err := s.scrubPartition(ctx, h)
 		damaged += n
 		if err != nil {
-			return errors.Join(fmt.Errorf("badger: scrub: %w", err), snap.release())
+			return errors.Join(fmt.Errorf("badger: scrub: %w", err), s.release(snap))
 		}
 	}
 	s.metrics.scrubDamaged.Set(float64(damaged))
 	s.metrics.scrubbed.Set(float64(s.opts.Now().UnixMilli()) / 1000)
 	s.opts.Logger.Info("All partitions were read again", slog.Int("partitions", len(snap.handles)), slog.Int("damages", damaged))
-	return snap.release()
+	return s.release(snap)
 }
 
 // scrubPartition returns how many damages it has found. An error is about what is no damage.
@@ -71,7 +71,7 @@ func (s *Store) pacer(ctx context.Context) func(int) error {
 		}
 		pause := time.Duration(float64(pending) / float64(s.opts.ScrubBytesPerSecond) * float64(time.Second))
 		pending = 0
-		return s.opts.wait(ctx, pause)
+		return s.opts.hooks.wait(ctx, pause)
 	}
 }
 
@@ -79,7 +79,7 @@ func (s *Store) pacer(ctx context.Context) func(int) error {
 func (s *Store) scrubber(ctx context.Context) {
 	// A server that is started anew each day is to get round to it, too.
 	next := min(s.opts.ScrubInterval, time.Hour)
-	for s.opts.wait(ctx, next) == nil {
+	for s.opts.hooks.wait(ctx, next) == nil {
 		s.report(s.Scrub(ctx))
 		next = s.opts.ScrubInterval
 	}

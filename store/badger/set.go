@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/luminate-metrics/luminate/store"
+	"github.com/luminate-metrics/luminate/store/badger/active"
 	"github.com/luminate-metrics/luminate/store/badger/partition"
 	"github.com/luminate-metrics/luminate/store/series"
 )
@@ -17,9 +18,9 @@ import (
 // merged is one series with all the places where its samples are.
 type merged struct {
 	labels labels.Labels
-	parts  []located    // In the order of time.
-	runs   []series.Run // From memory: later ones win.
-	inside bool         // Whether any of them may lie in the range, not only before it.
+	parts  []located // In the order of time.
+	ref    uint32    // In memory, or active.NoRef.
+	inside bool      // Whether any of them may lie in the range, not only before it.
 
 	run    series.Run     // All of it, once it was loaded.
 	result storage.Series // What lies in the range.
@@ -33,12 +34,13 @@ type located struct {
 
 // set loads one series after the other.
 type set struct {
-	ctx   context.Context
-	in    store.Range
-	rest  []*merged
-	limit int // How many may still come; -1 means any number.
-	now   *merged
-	err   error
+	ctx    context.Context
+	in     store.Range
+	memory *active.Reader
+	rest   []merged
+	limit  int // How many may still come; -1 means any number.
+	now    *merged
+	err    error
 }
 
 var _ storage.SeriesSet = (*set)(nil)
@@ -49,9 +51,14 @@ func (r *reader) newSet(ctx context.Context, sel store.Selection) *set {
 		return &set{ctx: ctx, err: fmt.Errorf("badger: select: %w", err)}
 	}
 	if sel.Sorted || sel.Limit > 0 {
-		slices.SortFunc(list, func(a, b *merged) int { return labels.Compare(a.labels, b.labels) })
+		slices.SortFunc(list, func(a, b merged) int { return labels.Compare(a.labels, b.labels) })
 	}
 	s := &set{ctx: ctx, in: r.in, rest: list, limit: -1}
+	if r.memory != nil {
+		if s.memory, err = r.another(); err != nil {
+			return &set{ctx: ctx, err: err}
+		}
+	}
 	if sel.Limit > 0 {
 		s.limit = sel.Limit
 	}
@@ -59,20 +66,8 @@ func (r *reader) newSet(ctx context.Context, sel store.Selection) *set {
 }
 
 // gather finds the matching series everywhere.
-func (r *reader) gather(ctx context.Context, sel store.Selection) ([]*merged, error) {
-	var list []*merged
-	byLabels := map[string]*merged{}
-	var key []byte
-	at := func(ls labels.Labels) *merged {
-		key = ls.Bytes(key)
-		m := byLabels[string(key)]
-		if m == nil {
-			m = &merged{labels: ls}
-			byLabels[string(key)] = m
-			list = append(list, m)
-		}
-		return m
-	}
+func (r *reader) gather(ctx context.Context, sel store.Selection) ([]merged, error) {
+	var g gathering
 	for _, h := range r.snap.handles {
 		p, err := r.partition(h)
 		if err != nil {
@@ -83,32 +78,73 @@ func (r *reader) gather(ctx context.Context, sel store.Selection) ([]*merged, er
 			return nil, err
 		}
 		pass := partition.NewPass()
+		g.begin()
 		for _, s := range found {
 			if s.Range.Min > r.in.Max {
 				continue
 			}
 			pass.Expect(&s)
-			m := at(s.Labels)
+			m := g.at(s.Labels)
 			m.parts = append(m.parts, located{p, pass, s})
 			m.inside = m.inside || s.Range.Max >= r.in.Min
 		}
 	}
-	for _, h := range r.snap.heads {
-		found, err := h.Tenant(r.view.id).Select(ctx, r.in, sel)
+	if r.memory != nil {
+		refs, err := r.memory.Select(ctx, r.tenant, sel.Matchers, nil)
 		if err != nil {
 			return nil, err
 		}
-		for _, f := range found {
-			m := at(f.Labels)
-			m.runs = append(m.runs, f.Run)
-			m.inside = m.inside || f.Inside
+		g.begin()
+		for _, ref := range refs {
+			inside, err := r.memory.Overlaps(ref, r.in)
+			if err != nil {
+				return nil, err
+			}
+			// What has nothing inside may still have the histogram before the range.
+			m := g.at(r.memory.Labels(ref))
+			m.ref, m.inside = ref, m.inside || inside
 		}
 	}
-	return slices.DeleteFunc(list, func(m *merged) bool { return !m.inside }), ctx.Err()
+	return slices.DeleteFunc(g.list, func(m merged) bool { return !m.inside }), ctx.Err()
+}
+
+// gathering brings together what several places have of series.
+type gathering struct {
+	list   []merged
+	known  map[string]int // Places in list by labels, of what was there when the current place began.
+	before int
+	key    []byte
+}
+
+// begin starts a place. Each series is in it once.
+func (g *gathering) begin() {
+	if len(g.list) == g.before {
+		return
+	}
+	if g.known == nil {
+		g.known = make(map[string]int, len(g.list))
+	}
+	for i := g.before; i < len(g.list); i++ {
+		g.key = g.list[i].labels.Bytes(g.key)
+		g.known[string(g.key)] = i
+	}
+	g.before = len(g.list)
+}
+
+// at returns the series with the given labels. It is valid until the next call.
+func (g *gathering) at(ls labels.Labels) *merged {
+	if g.known != nil {
+		g.key = ls.Bytes(g.key)
+		if i, ok := g.known[string(g.key)]; ok {
+			return &g.list[i]
+		}
+	}
+	g.list = append(g.list, merged{labels: ls, ref: active.NoRef})
+	return &g.list[len(g.list)-1]
 }
 
 // load reads the samples. Those in memory are later than those in partitions.
-func (m *merged) load() error {
+func (m *merged) load(memory *active.Reader, in store.Range) error {
 	var out series.Run
 	for i := range m.parts {
 		run, err := m.parts[i].in.load(&m.parts[i].series, m.parts[i].pass)
@@ -117,12 +153,14 @@ func (m *merged) load() error {
 		}
 		out = partition.Join(out, run)
 	}
-	for _, run := range m.runs {
-		if len(out) == 0 {
-			out = slices.Clip(run) // Growing it must not write into what others read.
-			continue
+	if m.ref != active.NoRef {
+		s, err := memory.Samples(m.ref, in)
+		if err != nil {
+			return err
 		}
-		out = partition.Join(out, run)
+		if s.Len() > 0 {
+			out = partition.Join(out, s.Run())
+		}
 	}
 	m.run = out
 	return nil
@@ -133,9 +171,9 @@ func (s *set) Next() bool {
 		if s.err = s.ctx.Err(); s.err != nil {
 			break
 		}
-		next := s.rest[0]
+		next := &s.rest[0]
 		s.rest = s.rest[1:]
-		if err := next.load(); err != nil {
+		if err := next.load(s.memory, s.in); err != nil {
 			s.err = fmt.Errorf("badger: select: %w", err)
 			break
 		}

@@ -14,9 +14,7 @@ import (
 
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger/catalog"
-	"github.com/luminate-metrics/luminate/store/badger/head"
 	"github.com/luminate-metrics/luminate/store/badger/wal"
-	"github.com/luminate-metrics/luminate/store/series"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
 
@@ -35,20 +33,18 @@ type Store struct {
 
 	calendar *calendar
 
-	log     *wal.Log // The committer's.
-	commit  *committer
-	scratch []series.Sample // The committer's.
+	log    *wal.Log // The committer's.
+	commit *committer
 
 	failOnce sync.Once
 	failErr  error // Set before failed is closed.
 	failed   chan struct{}
 
 	maintenance sync.Mutex // One of Flush, Expire, Compact and Delete at a time.
-	flushing    *frozen    // What a flush could not finish. Under maintenance.
+	unfinished  bool       // Whether the last flush left something. Under maintenance.
 
+	memory *memory
 	mu     sync.RWMutex // Guards what readers start from.
-	active *head.Head   // Changed by the committer only, which may read it without the lock.
-	frozen *head.Head   // The generation before, while it is moved into partitions; else nil.
 	live   []*handle    // Ascending by index. Replaced, never changed.
 
 	lossy   bool // Whether the log had lost something when it was opened.
@@ -119,15 +115,13 @@ func (s *Store) Tenants(ctx context.Context) (out []tenancy.ID, err error) {
 	}
 	defer s.leave()
 	snap := s.snapshot(store.AllTime())
-	defer func() { err = errors.Join(err, snap.release()) }()
+	defer func() { err = errors.Join(err, s.release(snap)) }()
 	out = s.annex.held()
-	for _, h := range snap.heads {
-		for _, id := range h.Tenants() {
-			if holds, err := s.holds(ctx, h.Tenant(id)); err != nil {
-				return nil, err
-			} else if holds {
-				out = append(out, id)
-			}
+	for n, id := range s.memory.tenants.list() {
+		if holds, err := s.holds(ctx, uint32(n), id); err != nil {
+			return nil, err
+		} else if holds {
+			out = append(out, id)
 		}
 	}
 	for _, h := range snap.handles {
@@ -142,13 +136,21 @@ func (s *Store) Tenants(ctx context.Context) (out []tenancy.ID, err error) {
 }
 
 // holds reports whether a tenant has samples in memory that it still keeps.
-func (s *Store) holds(ctx context.Context, t *head.Tenant) (bool, error) {
-	in, ok := s.visible(t.ID(), store.AllTime())
-	if in == store.AllTime() || !ok {
-		return ok && t.Any(), nil
+func (s *Store) holds(ctx context.Context, number uint32, id tenancy.ID) (bool, error) {
+	in, ok := s.visible(id, store.AllTime())
+	if !ok {
+		return false, nil
 	}
-	found, err := t.Select(ctx, in, store.Selection{})
-	return slices.ContainsFunc(found, func(f head.Found) bool { return f.Inside }), err
+	r := s.memory.head.NewReader()
+	defer r.Close()
+	refs, err := r.Select(ctx, number, nil, nil)
+	for i := 0; i < len(refs) && err == nil; i++ {
+		var found bool
+		if found, err = r.Overlaps(refs[i], in); found {
+			return true, nil
+		}
+	}
+	return false, err
 }
 
 // tenantsIn lists the tenants of a partition of whom not everything was deleted or has outlived their retention.
@@ -201,16 +203,9 @@ func (s *Store) Ping(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// headSize is the number of series in memory, and of samples that are not in partitions.
 func (s *Store) headSize() (series, samples int64) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, h := range []*head.Head{s.active, s.frozen} {
-		if h != nil {
-			series += h.Series()
-			samples += h.Samples()
-		}
-	}
-	return series, samples
+	return s.memory.head.Series(), s.memory.samples.Load()
 }
 
 // Close waits for running calls and open readers, and closes everything. What is in memory stays in the log.
@@ -234,6 +229,9 @@ func (s *Store) closeFiles() error {
 	}
 	if s.pool != nil {
 		errs = append(errs, s.pool.closeAll())
+	}
+	if s.memory != nil {
+		errs = append(errs, s.memory.close())
 	}
 	s.metrics.unregister()
 	if s.lock != nil {
@@ -322,11 +320,27 @@ func (s *Store) background() {
 	}
 }
 
+// perSeries is how many samples of a series are worth a flush of their own: the more, the less it costs. If there are
+// many series it is leastPerSeries.
+const (
+	perSeries      = 240
+	leastPerSeries = 24
+	fewSamples     = 1 << 20
+)
+
 // large reports whether the head is to be moved.
 func (s *Store) large() bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.active.Samples() >= s.opts.MaxHeadSamples
+	series, samples := s.headSize()
+	return samples >= s.mostSamples(series)
+}
+
+// mostSamples is how many samples may be in memory.
+func (s *Store) mostSamples(series int64) int64 {
+	most := s.opts.MaxHeadSamples
+	if most <= fewSamples {
+		return most
+	}
+	return min(max(perSeries*series, fewSamples), max(most, leastPerSeries*series))
 }
 
 func (s *Store) report(err error) {

@@ -38,6 +38,7 @@ func openAt(tb testing.TB, dir string, change ...func(*badger.Options)) *badger.
 
 func tryOpen(dir string, change ...func(*badger.Options)) (*badger.Store, error) {
 	opts := badger.Options{Dir: dir, Hasher: metric.NewHasher(7), MinFreeBytes: -1}
+	opts.SetInGoHeap(inGoHeap)
 	for _, f := range change {
 		f(&opts)
 	}

@@ -89,6 +89,9 @@ func (l *load) send(b *testing.B, ids []int) {
 			l.w.RegisterAll(l.batch, 1, refs, nil, func(_ int, err error) { b.Error(err) })
 		}
 		registered := cpu(b)
+		for _, ref := range refs {
+			l.w.Tell(ref, uint32(l.round))
+		}
 		l.w.Append(l.batch, refs, 1)
 		l.w.End()
 		end := cpu(b)
@@ -219,7 +222,7 @@ func BenchmarkChurn(b *testing.B) {
 			l.head.Release(g)
 		}
 		start := cpu(b)
-		out, err := l.head.Evict(1_790_000_000_000 + (l.round-1)*15_000)
+		out, err := l.head.Evict(uint32(l.round - 1))
 		if err != nil {
 			b.Fatal(err)
 		}

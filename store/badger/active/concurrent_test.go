@@ -156,7 +156,7 @@ func TestConcurrency(t *testing.T) {
 	others.Go(func() {
 		for !done.Load() {
 			flushAll(t, h, flushed)
-			out, err := h.Evict(math.MaxInt64)
+			out, err := h.Evict(math.MaxUint32)
 			if err != nil {
 				t.Error(err)
 			}

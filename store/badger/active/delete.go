@@ -2,6 +2,8 @@ package active
 
 import (
 	"fmt"
+	"math"
+	"math/bits"
 
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger/active/chunk"
@@ -25,6 +27,32 @@ func (h *Head) Delete(ref uint32, in store.Range) (found bool, err error) {
 		return d.found, fmt.Errorf("active: delete: %w", err)
 	}
 	return d.found, nil
+}
+
+// Expire removes all samples before the given time.
+func (h *Head) Expire(before int64) error {
+	if before == math.MinInt64 {
+		return nil
+	}
+	in := store.Range{Min: math.MinInt64, Max: before - 1}
+	for i, s := range *h.stripes.Load() {
+		for k := range s.groups {
+			first := uint32(i)<<stripeBits + uint32(k)*GroupSize
+			s.mu.Lock()
+			g := &s.groups[k]
+			used := g.used
+			if min(g.min, g.frozenMin) >= before {
+				used = 0
+			}
+			s.mu.Unlock()
+			for ; used != 0; used &= used - 1 {
+				if _, err := h.Delete(first+uint32(bits.TrailingZeros64(used)), in); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // deletion is one Delete. The stripe is locked.

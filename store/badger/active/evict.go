@@ -37,14 +37,15 @@ const holes = GroupSize / 4
 type Evicted struct {
 	Series     int
 	Pairs      int
-	Generation uint32 // For Recycle; it grows from call to call.
+	Refs       []uint32 // That were series, and that could not become one.
+	Generation uint32   // For Recycle; it grows from call to call.
 }
 
-// Evict takes out the series whose newest sample is before the given time, if nothing of them is left to flush and no
-// writer is about to append to them. Readers and writers go on meanwhile.
+// Evict takes out the series that were told last with a smaller mark than the given one, if nothing of them is left to
+// flush and no writer is about to append to them. Readers and writers go on meanwhile.
 //
 // The references of evicted series are not used again before Recycle.
-func (h *Head) Evict(before int64) (out Evicted, err error) {
+func (h *Head) Evict(mark uint32) (out Evicted, err error) {
 	h.maintenance.Lock()
 	defer h.maintenance.Unlock()
 	h.collect()
@@ -59,8 +60,8 @@ func (h *Head) Evict(before int64) (out Evicted, err error) {
 	e.abandoned = nil
 	e.mu.Unlock()
 	abandoned := len(refs)
-	refs = h.unlink(refs, before)
-	out.Series = len(refs) - abandoned
+	refs = h.unlink(refs, mark)
+	out.Series, out.Refs = len(refs)-abandoned, refs
 	h.series.Add(-int64(out.Series))
 	if len(refs) == 0 {
 		return out, nil
@@ -76,7 +77,7 @@ func (h *Head) Evict(before int64) (out Evicted, err error) {
 }
 
 // unlink appends to refs those of idle series, which nobody finds by their labels any more.
-func (h *Head) unlink(refs []uint32, before int64) []uint32 {
+func (h *Head) unlink(refs []uint32, mark uint32) []uint32 {
 	oldest := uint32(h.epochs.Oldest())
 	for i, s := range *h.stripes.Load() {
 		n := len(refs)
@@ -86,7 +87,7 @@ func (h *Head) unlink(refs []uint32, before int64) []uint32 {
 			for used := g.used; used != 0; used &= used - 1 {
 				bit := uint32(bits.TrailingZeros64(used))
 				ref := uint32(i)<<stripeBits + uint32(k)*GroupSize + bit
-				if h.idle(s, ref, before, oldest) {
+				if h.idle(s, ref, mark, oldest) {
 					g.used &^= 1 << bit
 					g.dead |= 1 << bit
 					refs = append(refs, ref)
@@ -105,9 +106,9 @@ func (h *Head) unlink(refs []uint32, before int64) []uint32 {
 }
 
 // idle takes the life of a series that may be evicted.
-func (h *Head) idle(s *stripe, ref uint32, before int64, oldest uint32) bool {
+func (h *Head) idle(s *stripe, ref uint32, mark, oldest uint32) bool {
 	r := h.records.At(ref)
-	if r.N > 0 || r.frozen != 0 || r.LastTimestamp >= before || s.aside[ref] != nil {
+	if r.N > 0 || r.frozen != 0 || atomic.LoadUint32(&r.told) >= mark || s.aside[ref] != nil {
 		return false
 	}
 	life := atomic.LoadUint32(&r.life)

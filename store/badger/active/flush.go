@@ -3,6 +3,8 @@ package active
 import (
 	"math"
 	"math/bits"
+
+	"github.com/luminate-metrics/luminate/store"
 )
 
 // Frozen is what a group gives to a flush. It is for reuse; what it holds is valid until the next call.
@@ -37,17 +39,15 @@ func (h *Head) Pending(dst []uint32) []uint32 {
 	return dst
 }
 
-// OldestMark is the smallest mark of a sample that is not flushed; ok is false if there is none. What the caller keeps
-// for older marks is not needed to restore the head.
+// OldestMark is the smallest mark of a sample that is not frozen; ok is false if there is none. Once everything that is
+// frozen is on disk elsewhere, what the caller keeps for older marks is not needed to restore the head.
 func (h *Head) OldestMark() (mark uint32, ok bool) {
 	mark = math.MaxUint32
 	for _, s := range *h.stripes.Load() {
 		s.mu.Lock()
 		for k := range s.groups {
-			for _, m := range [2]uint32{s.groups[k].mark, s.groups[k].frozenMark} {
-				if m != 0 {
-					mark, ok = min(mark, m), true
-				}
+			if m := s.groups[k].mark; m != 0 {
+				mark, ok = min(mark, m), true
 			}
 		}
 		s.mu.Unlock()
@@ -56,7 +56,8 @@ func (h *Head) OldestMark() (mark uint32, ok bool) {
 }
 
 // Freeze ends the chunks of a group, so that what is appended from now on is for another flush. It reports whether there
-// is anything to flush. If the group is frozen since an earlier flush, which failed, it stays as it is.
+// is anything to flush. If the group is frozen since an earlier flush, it stays as it is: that flush failed, and is to be
+// done again; or it is published and not released yet, and there is nothing to flush now.
 func (h *Head) Freeze(group uint32) bool {
 	h.flushMu.Lock()
 	defer h.flushMu.Unlock()
@@ -66,13 +67,14 @@ func (h *Head) Freeze(group uint32) bool {
 	defer s.mu.Unlock()
 	g := s.group(first)
 	if g.frozenMark != 0 {
-		return true
+		return !g.published
 	}
 	s.due.And(^uint32(1 << (group % stripeGroups)))
 	if g.mark == 0 {
 		return false
 	}
 	whole := true
+	g.frozenMax = math.MinInt64
 	for used := g.used; used != 0; used &= used - 1 {
 		whole = h.freeze(s, first+uint32(bits.TrailingZeros64(used))) && whole
 	}
@@ -85,11 +87,12 @@ func (h *Head) Freeze(group uint32) bool {
 
 // freeze ends the chunk of a series. It fails, and the chunk stays open, if there is no block for the tail.
 func (h *Head) freeze(s *stripe, ref uint32) bool {
-	r := h.records.At(ref)
+	r, g := h.records.At(ref), s.group(ref)
 	if r.N > 0 {
 		if !h.spare.ready(&h.blocks) {
 			return false
 		}
+		g.frozenMax = max(g.frozenMax, r.LastTimestamp)
 		r.End(&r.tail)
 		r.frozen = h.blocks.push(&h.spare, r.Block, &r.tail)
 		r.Block, r.Blocks = 0, 0
@@ -98,6 +101,9 @@ func (h *Head) freeze(s *stripe, ref uint32) bool {
 	r.Limit = uint8(h.opts.ChunkSamples)
 	if a := s.aside[ref]; a != nil {
 		a.frozen, a.open = a.open, nil
+		if len(a.frozen) > 0 {
+			g.frozenMax = max(g.frozenMax, a.max)
+		}
 		r.Flags &^= hasLate
 	}
 	return true
@@ -127,7 +133,25 @@ func (h *Head) Frozen(group uint32, into *Frozen) error {
 	return nil
 }
 
-// Release drops what Freeze put apart: it can be read elsewhere now.
+// FrozenRange is the range of the samples that Freeze put apart, or wider.
+func (h *Head) FrozenRange(group uint32) store.Range {
+	s := h.stripe(group * GroupSize)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.group(group * GroupSize)
+	return store.Range{Min: g.frozenMin, Max: g.frozenMax}
+}
+
+// Publish says that what Freeze put apart can be read elsewhere from now on, and is on disk there. It stays for those who
+// look only here, until Release.
+func (h *Head) Publish(group uint32) {
+	s := h.stripe(group * GroupSize)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.group(group * GroupSize).published = true
+}
+
+// Release drops what Freeze put apart: everybody looks for it elsewhere now.
 func (h *Head) Release(group uint32) {
 	h.flushMu.Lock()
 	defer h.flushMu.Unlock()
@@ -147,7 +171,7 @@ func (h *Head) Release(group uint32) {
 			s.forget(ref, a)
 		}
 	}
-	g.frozenMark, g.frozenMin = 0, math.MaxInt64
+	g.frozenMark, g.frozenMin, g.published = 0, math.MaxInt64, false
 }
 
 // forget drops what is aside for a series if that is nothing any more.

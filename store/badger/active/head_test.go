@@ -290,7 +290,7 @@ func TestEvictionSparesSeriesInFlight(t *testing.T) {
 	w.Resolve(b.Batch, 1, refs)
 	evict := func(want int) active.Evicted {
 		t.Helper()
-		out, err := h.Evict(math.MaxInt64)
+		out, err := h.Evict(math.MaxUint32)
 		if err != nil || out.Series != want {
 			t.Errorf("%d series evicted, want %d; error %v", out.Series, want, err)
 		}
@@ -306,7 +306,12 @@ func TestEvictionSparesSeriesInFlight(t *testing.T) {
 	h.Freeze(refs[0] / active.GroupSize)
 	evict(0)
 	h.Release(refs[0] / active.GroupSize)
-	if out, err := h.Evict(1); err != nil || out.Series != 0 {
+	w.Begin()
+	if w.Resolve(b.Batch, 1, refs); !w.Tell(refs[0], 5) || w.Tell(refs[0], 5) || w.Tell(refs[0], 4) {
+		t.Error("a series is told once for each mark")
+	}
+	w.End()
+	if out, err := h.Evict(5); err != nil || out.Series != 0 {
 		t.Errorf("%d series evicted that are not older, error %v", out.Series, err)
 	}
 
@@ -331,7 +336,7 @@ func TestReferencesAreUsedAgainAfterRecycle(t *testing.T) {
 		write(t, h, w, 1, b)
 	}
 	fill("a")
-	out, err := h.Evict(math.MaxInt64)
+	out, err := h.Evict(math.MaxUint32)
 	if err != nil || out.Series != active.GroupSize || h.Series() != 0 {
 		t.Fatalf("%d series evicted, error %v", out.Series, err)
 	}
@@ -377,10 +382,18 @@ func TestMarks(t *testing.T) {
 	if !h.Freeze(g) {
 		t.Error("nothing to freeze")
 	}
+	at(0, false)
 	add(3, 9)
-	at(5, true)
+	at(9, true)
 	if !h.Freeze(g) { // The flush failed and is tried again.
 		t.Error("nothing to freeze again")
+	}
+	if got, want := h.FrozenRange(g), (store.Range{Min: 1, Max: 2}); got != want {
+		t.Errorf("frozen is %v, want %v", got, want)
+	}
+	h.Publish(g)
+	if h.Freeze(g) { // Somebody still reads what was published.
+		t.Error("frozen twice")
 	}
 	h.Release(g)
 	at(9, true)

@@ -375,7 +375,7 @@ func (o *oracle) release() {
 }
 
 func (o *oracle) evict() {
-	out, err := o.head.Evict(math.MaxInt64)
+	out, err := o.head.Evict(math.MaxUint32)
 	if err != nil {
 		o.t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ type record struct {
 	life   uint32           // Epoch in which a writer found the series last; 0 if there is no series.
 	frozen uint32           // Newest block of the chunk that is being flushed; 0 if there is none.
 	tail   [chunk.Tail]byte // Newest bytes of the open chunk.
-	_      uint32
+	told   uint32           // Largest mark with which the series was told; see Writer.Tell. Atomic as well.
 }
 
 func (r *record) is(id identity) bool {
@@ -86,7 +86,9 @@ type group struct {
 	dead     uint64 // Evicted, and not to be used again yet.
 
 	mark, frozenMark uint32 // Of the oldest sample that is not flushed; 0 if there is none.
+	published        bool   // What is frozen can be read elsewhere as well.
 	min, frozenMin   int64  // Not after any sample of the same age.
+	frozenMax        int64  // Not before any sample that is frozen.
 	blocks           uint16 // Blocks of open chunks.
 }
 

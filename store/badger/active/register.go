@@ -51,8 +51,8 @@ func (w *Writer) register(id identity, tenant uint32, canonical []byte, announce
 	return ref, true, nil
 }
 
-// RegisterAll registers the series of b that Resolve, which was called just before, did not find. failed is called for each one that can't be
-// registered, with its place in the batch; its reference stays NoRef.
+// RegisterAll registers the series of b that Resolve, which was called just before, did not find. failed is called for
+// each one that can't be registered, with its place in the batch; its reference stays NoRef.
 func (w *Writer) RegisterAll(b *metric.Batch, tenant uint32, refs []uint32, announce func(ref uint32, i int), failed func(i int, err error)) {
 	prev := uint32(NoRef)
 	at := 0
@@ -121,6 +121,7 @@ func (w *Writer) build(id identity, tenant, ref uint32, canonical []byte) error 
 	r.frozen = 0
 	atomic.StoreUint32(&r.labels, set)
 	atomic.StoreUint32(&r.next, 0)
+	atomic.StoreUint32(&r.told, 0)
 	atomic.StoreUint64(&r.h0, id.h0)
 	atomic.StoreUint64(&r.h1, id.h1)
 	// At last: see selection.run.

@@ -144,6 +144,17 @@ func (w *Writer) resolveStaged(b *metric.Batch, tenant uint32, refs []uint32, fr
 	return unknown
 }
 
+// Tell notes that the caller told somebody, a log for instance, who the series is, and reports whether nobody did since
+// the given mark. Marks ascend. One writer of a head may tell at a time.
+func (w *Writer) Tell(ref, mark uint32) (isNew bool) {
+	told := &w.head.records.At(ref).told
+	if atomic.LoadUint32(told) >= mark {
+		return false
+	}
+	atomic.StoreUint32(told, mark)
+	return true
+}
+
 // follow notes which series came after another one.
 func (h *Head) follow(prev, ref uint32) {
 	if prev == NoRef {

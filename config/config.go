@@ -78,7 +78,7 @@ type Badger struct {
 	Path              string   `yaml:"path" doc:"The data directory. It is created if it is not there, and belongs to one process at a time."`
 	Fsync             string   `yaml:"fsync" doc:"When a write is acknowledged: always means when it is on disk. There is no other choice yet."`
 	PartitionWidth    Duration `yaml:"partition_width" doc:"Span of time that is kept together and dropped at once. A store keeps the one that it was made with."`
-	MaxHeadSamples    int      `yaml:"max_head_samples" doc:"Number of samples in memory at which they are moved to their long-term form. 0 means what suits GOMEMLIMIT: one for each KiB of it, from 100000 to 2000000."`
+	MaxHeadSamples    int      `yaml:"max_head_samples" doc:"Number of samples in memory at which they are moved to their long-term form. 0 means what suits GOMEMLIMIT: one for each 64 bytes of it, from 100000 to 32000000. If it is more than a million, few series have fewer, and many series more: 24 of each at least."`
 	MaxHeadAge        Duration `yaml:"max_head_age" doc:"How long samples stay in memory at most."`
 	MaxOpenPartitions int      `yaml:"max_open_partitions" doc:"Partitions that stay open while nobody reads them."`
 	MaxPartitions     int      `yaml:"max_partitions" doc:"Most partitions of the store, each a directory of its own. Samples of times that would need one more are refused."`

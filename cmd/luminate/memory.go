@@ -17,8 +17,8 @@ const (
 	unlimitedInFlight = 512 << 20
 
 	leastHeadSamples = 100_000
-	mostHeadSamples  = 2_000_000 // More makes fewer and longer flushes, and a longer replay, for little.
-	bytesOfSample    = 1 << 10   // Of memory limit for a sample in memory, which gives the head a tenth of it or so.
+	mostHeadSamples  = 32_000_000 // More makes fewer and longer flushes, and a longer replay, for little.
+	bytesOfSample    = 64         // Of memory limit for a sample in memory, which gives the head a tenth of it at most.
 )
 
 // available is the memory that this process may take: that of its control group or, if that is not limited, of the machine.

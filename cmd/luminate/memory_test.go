@@ -34,10 +34,10 @@ func TestHeadSamples(t *testing.T) {
 		}
 	}
 	f(7, 8<<30, 7)
-	f(0, 8<<30, 2_000_000)
-	f(0, 1<<30, 1<<20)
+	f(0, 8<<30, 32_000_000)
+	f(0, 1<<30, 1<<24)
 	f(0, 1<<20, 100_000)
-	f(0, math.MaxInt64, 2_000_000)
+	f(0, math.MaxInt64, 32_000_000)
 }
 
 func TestLimitMemory(t *testing.T) {

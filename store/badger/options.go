@@ -21,7 +21,7 @@ const FsyncAlways = "always"
 // Defaults of Options.
 const (
 	DefaultPartitionWidth = 24 * time.Hour
-	DefaultMaxHeadSamples = 2_000_000
+	DefaultMaxHeadSamples = 32_000_000
 	DefaultMaxHeadAge     = 2 * time.Hour
 	DefaultMaxOpen        = 8
 	DefaultMaxPartitions  = 2000
@@ -40,7 +40,9 @@ type Options struct {
 	TenantRetention map[tenancy.ID]time.Duration
 	FsyncPolicy     string // "always", which is the default.
 
-	MaxHeadSamples    int64         // Samples in memory at which they are moved to disk.
+	// MaxHeadSamples is the samples in memory at which they are moved to disk. If it is more than a million, fewer are
+	// enough of few series, and more may be of many: 24 of each.
+	MaxHeadSamples    int64
 	MaxHeadAge        time.Duration // How long samples stay in memory at most.
 	MaxOpenPartitions int           // Partitions that stay open while nobody reads them.
 	MaxPartitions     int           // Of the store; samples that would need one more are refused.

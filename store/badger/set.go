@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/luminate-metrics/luminate/store"
@@ -15,16 +17,19 @@ import (
 	"github.com/luminate-metrics/luminate/store/series"
 )
 
-// merged is one series with all the places where its samples are.
+// merged is one series with all the places where its samples are. They are loaded when somebody iterates over them.
 type merged struct {
+	set    *set
 	labels labels.Labels
 	parts  []located // In the order of time.
 	ref    uint32    // In memory, or active.NoRef.
 	inside bool      // Whether any of them may lie in the range, not only before it.
+	sure   bool      // Whether some do.
 
-	run    series.Run     // All of it, once it was loaded.
-	result storage.Series // What lies in the range.
+	run series.Run // If they were loaded to see whether there are any.
 }
+
+var _ storage.Series = (*merged)(nil)
 
 type located struct {
 	in     *partitionReader
@@ -32,15 +37,17 @@ type located struct {
 	series partition.Series
 }
 
-// set loads one series after the other.
+// set goes from one series to the next.
 type set struct {
-	ctx    context.Context
-	in     store.Range
+	ctx   context.Context
+	in    store.Range
+	rest  []merged
+	limit int // How many may still come; -1 means any number.
+	now   *merged
+	err   error
+
+	mu     sync.Mutex // Of memory: several series may be loaded at a time.
 	memory *active.Reader
-	rest   []merged
-	limit  int // How many may still come; -1 means any number.
-	now    *merged
-	err    error
 }
 
 var _ storage.SeriesSet = (*set)(nil)
@@ -87,6 +94,7 @@ func (r *reader) gather(ctx context.Context, sel store.Selection) ([]merged, err
 			m := g.at(s.Labels)
 			m.parts = append(m.parts, located{p, pass, s})
 			m.inside = m.inside || s.Range.Max >= r.in.Min
+			m.sure = m.sure || len(p.deletions) == 0 && (r.in.Contains(s.Range.Min) || r.in.Contains(s.Range.Max))
 		}
 	}
 	if r.memory != nil {
@@ -102,7 +110,7 @@ func (r *reader) gather(ctx context.Context, sel store.Selection) ([]merged, err
 			}
 			// What has nothing inside may still have the histogram before the range.
 			m := g.at(r.memory.Labels(ref))
-			m.ref, m.inside = ref, m.inside || inside
+			m.ref, m.inside, m.sure = ref, m.inside || inside, m.sure || inside
 		}
 	}
 	return slices.DeleteFunc(g.list, func(m merged) bool { return !m.inside }), ctx.Err()
@@ -144,27 +152,85 @@ func (g *gathering) at(ls labels.Labels) *merged {
 }
 
 // load reads the samples. Those in memory are later than those in partitions.
-func (m *merged) load(memory *active.Reader, in store.Range) error {
+func (m *merged) load() (series.Run, error) {
 	var out series.Run
 	for i := range m.parts {
 		run, err := m.parts[i].in.load(&m.parts[i].series, m.parts[i].pass)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		out = partition.Join(out, run)
 	}
-	if m.ref != active.NoRef {
-		s, err := memory.Samples(m.ref, in)
+	if m.ref == active.NoRef {
+		return out, nil
+	}
+	m.set.mu.Lock()
+	defer m.set.mu.Unlock()
+	s, err := m.set.memory.Samples(m.ref, m.set.in)
+	if err == nil && s.Len() > 0 {
+		out = partition.Join(out, s.Run())
+	}
+	return out, err
+}
+
+// columns reads the samples of the range into to. It is not ok, and to is of no use, if there are histograms among them, or
+// if later ones stand in the way of earlier ones.
+func (m *merged) columns(to *series.Columns) (ok bool, err error) {
+	for i := range m.parts {
+		run, err := m.parts[i].in.load(&m.parts[i].series, m.parts[i].pass)
 		if err != nil {
-			return err
+			return false, err
 		}
-		if s.Len() > 0 {
-			out = partition.Join(out, s.Run())
+		if !to.AddRun(run.Between(m.set.in)) {
+			return false, nil
 		}
 	}
-	m.run = out
-	return nil
+	if m.ref == active.NoRef {
+		return true, nil
+	}
+	m.set.mu.Lock()
+	defer m.set.mu.Unlock()
+	s, err := m.set.memory.Samples(m.ref, m.set.in)
+	if err != nil {
+		return false, err
+	}
+	return len(s.Histograms) == 0 && to.Add(s.Timestamps, s.Values, s.Starts), nil
 }
+
+// Labels returns the labels.
+func (m *merged) Labels() labels.Labels { return m.labels }
+
+// Iterator loads the samples.
+func (m *merged) Iterator(reuse chunkenc.Iterator) chunkenc.Iterator {
+	run, err := m.run, m.set.ctx.Err()
+	if run == nil && err == nil {
+		it := series.NewColumnIterator(reuse)
+		var ok bool
+		if ok, err = m.columns(&it.Columns); ok && err == nil {
+			return it
+		}
+		if err == nil {
+			run, err = m.load()
+		}
+	}
+	if err != nil {
+		return failed{chunkenc.NewNopIterator(), fmt.Errorf("badger: select: %w", err)}
+	}
+	found, ok := series.NewIn(m.labels, run, m.set.in)
+	if !ok {
+		return chunkenc.NewNopIterator() // It was deleted since.
+	}
+	return found.Iterator(reuse)
+}
+
+// failed is an iterator over samples that can't be read.
+type failed struct {
+	chunkenc.Iterator
+	err error
+}
+
+// Err returns why.
+func (f failed) Err() error { return f.err }
 
 func (s *set) Next() bool {
 	for s.err == nil && len(s.rest) > 0 && s.limit != 0 {
@@ -173,15 +239,18 @@ func (s *set) Next() bool {
 		}
 		next := &s.rest[0]
 		s.rest = s.rest[1:]
-		if err := next.load(s.memory, s.in); err != nil {
-			s.err = fmt.Errorf("badger: select: %w", err)
-			break
+		next.set = s
+		if !next.sure {
+			if next.run, s.err = next.load(); s.err != nil {
+				s.err = fmt.Errorf("badger: select: %w", s.err)
+				break
+			}
+			if len(next.run.Between(s.in)) == 0 {
+				continue
+			}
 		}
-		var ok bool
-		if next.result, ok = series.NewIn(next.labels, next.run, s.in); ok {
-			s.now, s.limit = next, max(s.limit-1, -1)
-			return true
-		}
+		s.now, s.limit = next, max(s.limit-1, -1)
+		return true
 	}
 	if s.err == nil {
 		s.err = s.ctx.Err()
@@ -189,6 +258,6 @@ func (s *set) Next() bool {
 	return false
 }
 
-func (s *set) At() storage.Series                { return s.now.result }
+func (s *set) At() storage.Series                { return s.now }
 func (s *set) Err() error                        { return s.err }
 func (s *set) Warnings() annotations.Annotations { return nil }

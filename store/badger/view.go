@@ -78,7 +78,13 @@ func (v *view) Cardinality(ctx context.Context, q store.CardinalityQuery) (out s
 	held := store.Range{Min: store.AllTime().Max, Max: store.AllTime().Min}
 	set := r.newSet(ctx, store.Selection{Matchers: q.Matchers})
 	for set.Next() {
-		run := set.now.run.Between(r.in)
+		run, err := set.now.load()
+		if err != nil {
+			return out, fmt.Errorf("badger: cardinality: %w", err)
+		}
+		if run = run.Between(r.in); len(run) == 0 {
+			continue
+		}
 		census.Add(set.now.labels)
 		held.Min = min(held.Min, run[0].Timestamp)
 		held.Max = max(held.Max, run[len(run)-1].Timestamp)

@@ -25,6 +25,9 @@ type decoder struct {
 	labelBytes    int // What symbols were resolved to, counted against maxLabelBytes.
 	maxLabelBytes int
 
+	known    *metric.Known // Labels that need no second look; nil means none.
+	expected expected
+
 	builder  metric.LabelBuilder
 	symbols  [][]byte     // Remote write 2.0: point into the body.
 	said     []metadataV2 // What is noted already for series of the name in symbols.
@@ -39,6 +42,11 @@ type decoder struct {
 func (d *decoder) reset(b *metric.Batch, rules *metric.Rules, maxItems, maxLabelBytes int) {
 	d.batch, d.rules, d.maxItems, d.items = b, rules, maxItems, 0
 	d.maxLabelBytes, d.labelBytes = maxLabelBytes, 0
+	b.Vet(rules)
+	if d.known != nil && !d.known.Serves(b, rules) {
+		d.known = nil
+	}
+	d.expected.n, d.expected.surprises = 0, 0
 	clear(d.rejected)
 	clear(d.symbols)
 	d.rejected, d.symbols = d.rejected[:0], d.symbols[:0]

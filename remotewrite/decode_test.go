@@ -127,8 +127,9 @@ func testRules() *metric.Rules {
 }
 
 func newDecoder() *decoder {
-	d := new(decoder)
-	d.reset(metric.NewBatch(metric.NewHasher(7)), testRules(), DefaultMaxItems, DefaultMaxLabels)
+	hasher := metric.NewHasher(7)
+	d := &decoder{known: metric.NewKnown(hasher, testRules())}
+	d.reset(metric.NewBatch(hasher), testRules(), DefaultMaxItems, DefaultMaxLabels)
 	return d
 }
 

@@ -1,8 +1,6 @@
 package remotewrite
 
 import (
-	"bytes"
-
 	"github.com/luminate-metrics/luminate/internal/metric"
 )
 
@@ -19,13 +17,16 @@ func (d *decoder) decodeV1(body []byte) error {
 			if !r.is(wireBytes) {
 				continue
 			}
-			if err := d.seriesV1(r.body, series); err != nil {
+			if err := d.nextV1(r.body, series); err != nil {
 				return err
 			}
 			series++
 		case 3:
 			if !r.is(wireBytes) {
 				continue
+			}
+			if err := d.confirm(); err != nil {
+				return err
 			}
 			if err := d.metadataV1(r.body, metadata); err != nil {
 				return err
@@ -34,6 +35,9 @@ func (d *decoder) decodeV1(body []byte) error {
 		case 5:
 			foreign = r.typ == wireBytes
 		}
+	}
+	if err := d.confirm(); err != nil {
+		return err
 	}
 	switch {
 	case r.bad:
@@ -49,7 +53,7 @@ func (d *decoder) seriesV1(msg []byte, origin int) error {
 		return err
 	}
 	m := d.mark()
-	n := canonicalPrefix(msg)
+	n := metric.CanonicalPrefix(msg)
 	canonical := msg[:n:n]
 	rebuild := false
 	r := reader{b: msg, pos: len(canonical)}
@@ -98,7 +102,7 @@ func (d *decoder) seriesV1(msg []byte, origin int) error {
 // exemplarV1 decodes a prometheus.Exemplar. It reports false for malformed bytes.
 func (d *decoder) exemplarV1(msg []byte, origin int) bool {
 	var e metric.Exemplar
-	n := canonicalPrefix(msg)
+	n := metric.CanonicalPrefix(msg)
 	canonical := msg[:n:n]
 	rebuild := false
 	r := reader{b: msg, pos: len(canonical)}
@@ -197,45 +201,6 @@ func labelV1(msg []byte) (name, value []byte, ok bool) {
 		}
 	}
 	return name, value, !r.bad
-}
-
-// canonicalPrefix is the length of the longest prefix of a TimeSeries message that consists of whole labels and is
-// their canonical encoding: sorted, no name twice, no empty name or value, each length in as few bytes as it needs.
-func canonicalPrefix(msg []byte) int {
-	const tagLabel, tagName, tagValue = 1<<3 | wireBytes, 1<<3 | wireBytes, 2<<3 | wireBytes
-	var last []byte
-	pos := 0
-	for pos < len(msg) && msg[pos] == tagLabel {
-		size, start, ok := length(msg, pos+1)
-		if !ok || size == 0 || msg[start] != tagName {
-			break
-		}
-		label := msg[start : start+size]
-		n, at, ok := length(label, 1)
-		if !ok || n == 0 || at+n >= size || label[at+n] != tagValue {
-			break
-		}
-		name := label[at : at+n]
-		v, at, ok := length(label, at+n+1)
-		if !ok || v == 0 || at+v != size || bytes.Compare(last, name) >= 0 {
-			break
-		}
-		last, pos = name, start+size
-	}
-	return pos
-}
-
-// length decodes the length at b[pos:], which must be in its shortest form and fit what follows it.
-func length(b []byte, pos int) (n, next int, ok bool) {
-	if pos < len(b) && b[pos] < 0x80 {
-		n = int(b[pos])
-		return n, pos + 1, n <= len(b)-pos-1
-	}
-	u, next := longUvarint(b, pos)
-	if next < 0 || b[next-1] == 0 || u > uint64(len(b)-next) {
-		return 0, 0, false
-	}
-	return int(u), next, true
 }
 
 // clip keeps error texts short, whatever a client sends.

@@ -65,7 +65,8 @@ type Options struct {
 type API struct {
 	opts     Options
 	metrics  *metrics
-	requests sync.Pool // Of *request.
+	known    func() *metric.Known // Labels that keep the rules.
+	requests sync.Pool            // Of *request.
 }
 
 // New returns the API that o describes.
@@ -92,7 +93,12 @@ func New(o Options) *API {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	a := &API{opts: o, metrics: newMetrics(o.Registerer)}
+	a := &API{opts: o, known: sync.OnceValue(func() *metric.Known {
+		b := o.Sink.Batch()
+		defer o.Sink.Release(b)
+		return metric.NewKnown(b.Hasher(), o.Rules)
+	})}
+	a.metrics = newMetrics(o.Registerer, a.known)
 	a.requests.New = func() any { return new(request) }
 	return a
 }
@@ -168,6 +174,7 @@ func (a *API) serve(r *http.Request, req *request, v version) (ingest.Outcome, e
 		return ingest.Outcome{}, err
 	}
 	req.batch = a.opts.Sink.Batch()
+	req.decoder.known = a.known()
 	req.decoder.reset(req.batch, a.opts.Rules, a.opts.MaxItems, a.opts.MaxLabels)
 	if v == v2 {
 		err = req.decoder.decodeV2(body)

@@ -85,7 +85,7 @@ type metrics struct {
 	bytes    *prometheus.CounterVec
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, known func() *metric.Known) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "luminate_remote_write_requests_total",
@@ -101,7 +101,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"form"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.retries, m.bytes)
+		reg.MustRegister(m.requests, m.retries, m.bytes, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "luminate_remote_write_known_labels_bytes",
+			Help: "Memory of the hashes by which labels are recognised that were found good before.",
+		}, func() float64 { return float64(known().Bytes()) }))
 	}
 	return m
 }

@@ -57,6 +57,9 @@ type Series struct {
 
 	// Origin is the index of the series in the request, as its sender counts.
 	Origin int
+
+	// Vetted says that Labels are known to keep the rules that Batch.Vet was called with.
+	Vetted bool
 }
 
 // A Batch is a write request after decoding. Its slices share a few arenas, so that a reused batch allocates nothing:
@@ -70,6 +73,7 @@ type Batch struct {
 
 	hasher Hasher
 	arena  []byte
+	vetted Rules // What Series.Vetted is about.
 }
 
 // NewBatch returns an empty batch whose series are identified by hasher.
@@ -86,6 +90,9 @@ func (b *Batch) Reset() {
 	b.Exemplars, b.Metadata, b.arena = b.Exemplars[:0], b.Metadata[:0], b.arena[:0]
 }
 
+// Vet says which rules Series.Vetted is about. No series may be vetted for others.
+func (b *Batch) Vet(r *Rules) { b.vetted = *r }
+
 // Alloc returns n bytes of the batch's arena for the caller to fill. They live until Reset.
 func (b *Batch) Alloc(n int) []byte {
 	if cap(b.arena)-len(b.arena) < n {
@@ -100,14 +107,19 @@ func (b *Batch) Alloc(n int) []byte {
 // StartSeries adds a series with the given canonical labels and no items. What AddSample, AddHistogram and AddExemplar
 // add then belongs to it. labels must live until Reset: take it from Alloc, or from the request's own buffer.
 func (b *Batch) StartSeries(labels []byte, origin int) {
-	b.Series = append(b.Series, Series{
-		Labels:     labels,
-		Hash:       b.hasher.Sum(labels),
-		Samples:    Span{len(b.Samples), len(b.Samples)},
-		Histograms: Span{len(b.Histograms), len(b.Histograms)},
-		Exemplars:  Span{len(b.Exemplars), len(b.Exemplars)},
-		Origin:     origin,
-	})
+	n := len(b.Series)
+	if n < cap(b.Series) {
+		b.Series = b.Series[:n+1]
+	} else {
+		b.Series = append(b.Series, Series{})
+	}
+	s := &b.Series[n] // Field by field: a literal would be made elsewhere and copied.
+	s.Labels = labels
+	s.Hash = b.hasher.Sum(labels)
+	s.Samples = Span{len(b.Samples), len(b.Samples)}
+	s.Histograms = Span{len(b.Histograms), len(b.Histograms)}
+	s.Exemplars = Span{len(b.Exemplars), len(b.Exemplars)}
+	s.Origin, s.Vetted = origin, false
 }
 
 // AddSample adds a sample to the newest series.

@@ -31,8 +31,28 @@ type Hasher struct{ seed uint64 }
 func NewHasher(seed uint64) Hasher { return Hasher{seed} }
 
 // Sum returns the hash of canonical labels.
+//
+// It is xxh3-128 over pieces of 240 bytes, each with what came before in its seed: beyond that length xxh3 derives 192 bytes
+// from the seed at each call, which takes longer than to hash the labels of a series.
 func (h Hasher) Sum(labels []byte) Hash {
-	u := xxh3.Hash128Seed(labels, h.seed)
+	const piece = 240
+	if len(labels) <= piece {
+		u := xxh3.Hash128Seed(labels, h.seed)
+		return Hash{u.Hi, u.Lo}
+	}
+	return h.long(labels, piece)
+}
+
+func (h Hasher) long(labels []byte, piece int) Hash {
+	const odd = 0x9e3779b97f4a7c15
+	u := xxh3.Hash128Seed(labels[:piece], h.seed)
+	for labels = labels[piece:]; len(labels) > 0; {
+		n := min(len(labels), piece)
+		next := xxh3.Hash128Seed(labels[:n], h.seed^u.Lo)
+		// Two prefixes of equal Lo differ in Hi, and go on to do so.
+		u.Hi, u.Lo = u.Hi*odd+next.Hi, next.Lo
+		labels = labels[n:]
+	}
 	return Hash{u.Hi, u.Lo}
 }
 

@@ -60,21 +60,31 @@ func (r *Rules) Apply(b *Batch, now time.Time) []Rejection {
 	if r.MaxAhead > 0 {
 		c.max = now.Add(r.MaxAhead).UnixMilli()
 	}
-	kept := b.Series[:0]
+	vetted := b.vetted == *r
+	kept := 0
 	for i := range b.Series {
-		s := b.Series[i]
-		if reason, detail := r.checkLabels(s.Labels); reason != "" {
-			c.out = append(c.out, Rejection{s.Origin, s.Counts(), reason, detail})
-			continue
+		s := &b.Series[i]
+		if (!vetted || !s.Vetted) && !r.takesASCII(s.Labels) {
+			if reason, detail := r.checkLabels(s.Labels); reason != "" {
+				c.out = append(c.out, Rejection{s.Origin, s.Counts(), reason, detail})
+				continue
+			}
 		}
-		c.samples(b, &s)
-		c.histograms(b, &s)
-		c.exemplars(b, &s)
-		if s.Counts().Total() > 0 {
-			kept = append(kept, s)
+		c.samples(b, s)
+		if s.Histograms.Len() > 0 {
+			c.histograms(b, s)
+		}
+		if s.Exemplars.Len() > 0 {
+			c.exemplars(b, s)
+		}
+		if s.Samples.Len() > 0 || s.Histograms.Len() > 0 || s.Exemplars.Len() > 0 {
+			if kept != i {
+				b.Series[kept] = *s
+			}
+			kept++
 		}
 	}
-	b.Series = kept
+	b.Series = b.Series[:kept]
 	return c.out
 }
 
@@ -189,10 +199,13 @@ func (c *check) window(t int64) (Reason, func() string) {
 
 func (c *check) samples(b *Batch, s *Series) {
 	keep := s.Samples.Start
-	for i := s.Samples.Start; i < s.Samples.End; i++ {
+	for keep < s.Samples.End && c.takesSample(&b.Samples[keep]) {
+		keep++
+	}
+	for i := keep; i < s.Samples.End; i++ {
 		v := b.Samples[i]
 		reason, detail := c.window(v.Timestamp)
-		if reason == "" && c.FiniteOnly && (math.IsNaN(v.Value) || math.IsInf(v.Value, 0)) {
+		if reason == "" && c.FiniteOnly && !finite(v.Value) {
 			reason, detail = ValueNotFinite, func() string { return fmt.Sprintf("value %v is not a finite number", v.Value) }
 		}
 		if reason != "" {
@@ -204,6 +217,13 @@ func (c *check) samples(b *Batch, s *Series) {
 	}
 	s.Samples.End = keep
 }
+
+// takesSample reports whether nothing is wrong with v.
+func (c *check) takesSample(v *Sample) bool {
+	return v.Timestamp >= c.min && v.Timestamp <= c.max && (!c.FiniteOnly || finite(v.Value))
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 func (c *check) histograms(b *Batch, s *Series) {
 	keep := s.Histograms.Start

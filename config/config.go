@@ -140,6 +140,7 @@ type Limits struct {
 type Query struct {
 	Timeout            Duration `yaml:"timeout" doc:"Longest time that a query may take, waiting included. A client may ask for less."`
 	MaxConcurrent      int      `yaml:"max_concurrent" doc:"How many PromQL queries run at once, and as many native ones; others wait."`
+	MaxLookups         int      `yaml:"max_concurrent_lookups" doc:"How many requests of the Prometheus API for series, labels, metadata, exemplars, cardinality and federation run at once; others wait, no longer than timeout."`
 	MaxSamples         int      `yaml:"max_samples" doc:"Most samples that a PromQL query may hold in memory at once, or that a native query may read."`
 	MaxPoints          int      `yaml:"max_points" doc:"Most steps of a query over a range."`
 	MaxFormBytes       Bytes    `yaml:"max_form_bytes" doc:"Largest size of the form of a POST to the Prometheus API."`
@@ -246,7 +247,7 @@ func Defaults() *Config {
 			},
 		},
 		Query: Query{
-			Timeout: Duration(2 * time.Minute), MaxConcurrent: 20, MaxSamples: 50_000_000, MaxPoints: 11_000,
+			Timeout: Duration(2 * time.Minute), MaxConcurrent: 20, MaxLookups: 40, MaxSamples: 50_000_000, MaxPoints: 11_000,
 			MaxFormBytes: 10 << 20, MaxExpressionBytes: 128 << 10, MaxSubquerySteps: 2_500_000, MaxOperators: 5_000, MaxExemplars: 100_000, LookbackDelta: Duration(5 * time.Minute),
 			MaxGroups: 10_000, MaxValues: 5_000_000, MaxNames: 10_000,
 		},

@@ -242,8 +242,9 @@ func (v *validator) protocols(c *Config) {
 
 func (v *validator) query(q Query) {
 	for path, n := range map[string]int64{
-		"query.timeout": int64(q.Timeout), "query.max_concurrent": int64(q.MaxConcurrent), "query.max_samples": int64(q.MaxSamples),
-		"query.max_points": int64(q.MaxPoints), "query.max_form_bytes": int64(q.MaxFormBytes),
+		"query.timeout": int64(q.Timeout), "query.max_concurrent": int64(q.MaxConcurrent), "query.max_concurrent_lookups": int64(q.MaxLookups),
+		"query.max_samples": int64(q.MaxSamples),
+		"query.max_points":  int64(q.MaxPoints), "query.max_form_bytes": int64(q.MaxFormBytes),
 		"query.max_expression_bytes": int64(q.MaxExpressionBytes), "query.max_operators": int64(q.MaxOperators),
 		"query.max_subquery_steps": int64(q.MaxSubquerySteps), "query.max_exemplars": int64(q.MaxExemplars),
 		"query.lookback_delta": int64(q.LookbackDelta), "query.max_groups": int64(q.MaxGroups), "query.max_values": int64(q.MaxValues),

@@ -115,6 +115,7 @@ type RemoteRead struct {
 	MaxFrameBytes   Bytes    `yaml:"max_frame_bytes" doc:"Size at which an answer of type STREAMED_XOR_CHUNKS starts a new frame."`
 	MaxConcurrent   int      `yaml:"max_concurrent" doc:"How many remote reads run at once; others wait."`
 	MaxWait         Duration `yaml:"max_wait" doc:"How long a remote read waits for its turn."`
+	MaxStall        Duration `yaml:"max_stall" doc:"How long a client may take for each MiB of its answer, or each frame. If it is slower its connection is cut, and its turn is another's. All of the answer has the time of server.write_timeout."`
 }
 
 // Native is the section native.
@@ -237,7 +238,7 @@ func Defaults() *Config {
 		},
 		RemoteRead: RemoteRead{
 			MaxRequestBytes: 32 << 20, MaxMatchers: 1000, MaxRegexpBytes: 256 << 10, MaxSamples: 50_000_000, MaxFrameBytes: 1 << 20, MaxConcurrent: 10,
-			MaxWait: Duration(20 * time.Second),
+			MaxWait: Duration(20 * time.Second), MaxStall: Duration(10 * time.Second),
 		},
 		Native: Native{
 			MaxBodyBytes: 16 << 20, MaxDecodedBytes: 32 << 20, MaxItems: 100_000,

@@ -233,7 +233,7 @@ func (v *validator) protocols(c *Config) {
 		"remote_read.max_request_bytes": int64(c.RemoteRead.MaxRequestBytes), "remote_read.max_matchers": int64(c.RemoteRead.MaxMatchers),
 		"remote_read.max_regexp_bytes": int64(c.RemoteRead.MaxRegexpBytes), "remote_read.max_samples": int64(c.RemoteRead.MaxSamples),
 		"remote_read.max_frame_bytes": int64(c.RemoteRead.MaxFrameBytes), "remote_read.max_concurrent": int64(c.RemoteRead.MaxConcurrent),
-		"remote_read.max_wait": int64(c.RemoteRead.MaxWait), "native.max_body_bytes": int64(c.Native.MaxBodyBytes),
+		"remote_read.max_wait": int64(c.RemoteRead.MaxWait), "remote_read.max_stall": int64(c.RemoteRead.MaxStall), "native.max_body_bytes": int64(c.Native.MaxBodyBytes),
 		"native.max_decoded_bytes": int64(c.Native.MaxDecodedBytes), "native.max_items": int64(c.Native.MaxItems),
 	} {
 		v.positive(path, n)

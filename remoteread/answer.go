@@ -23,7 +23,7 @@ import (
 // An answer is the response to one request.
 type answer struct {
 	w         http.ResponseWriter
-	flush     func() error
+	client    patience
 	form      form
 	began     bool // Something was written.
 	unflushed int
@@ -48,15 +48,10 @@ func (a *answer) samples(ctx context.Context, tenant store.Tenant, queries []que
 	h.Set("Content-Type", "application/x-protobuf")
 	h.Set("Content-Encoding", "snappy")
 	a.began = true
-	if _, err := a.w.Write(snappy.Encode(nil, e.response)); err != nil {
-		return gone(err)
+	if err := a.client.write(a.w, snappy.Encode(nil, e.response)); err != nil {
+		return err
 	}
-	return nil
-}
-
-// gone is the error for a client that does not take its answer.
-func gone(err error) error {
-	return problem.Wrap(problem.Canceled, err, "the client went away")
+	return a.client.done()
 }
 
 // An encoder builds a ReadResponse message. Only the series at hand is there in another form.
@@ -194,9 +189,7 @@ func (a *answer) stream(ctx context.Context, tenant store.Tenant, queries []quer
 		}
 	}
 	a.began = true
-	// A writer that can't flush does it when the handler returns.
-	_ = a.flush()
-	return nil
+	return a.client.done()
 }
 
 // frames says how the frames of a query are made.
@@ -285,13 +278,13 @@ func (a *answer) writeFrame(index int64) error {
 	a.began = true
 	a.series.Chunks = a.series.Chunks[:0]
 	for _, b := range [...][]byte{a.frame, a.message} {
-		if _, err := a.w.Write(b); err != nil {
-			return gone(err)
+		if err := a.client.write(a.w, b); err != nil {
+			return err
 		}
 	}
 	if a.unflushed += len(a.frame) + n; a.unflushed >= flushEvery {
 		a.unflushed = 0
-		_ = a.flush()
+		return a.client.flush()
 	}
 	return nil
 }

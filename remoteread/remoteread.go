@@ -25,6 +25,7 @@ const (
 	DefaultMaxFrame      = 1 << 20
 	DefaultMaxConcurrent = 10
 	DefaultMaxWait       = 20 * time.Second
+	DefaultMaxStall      = 10 * time.Second
 )
 
 // A Source gives the data of tenants.
@@ -37,6 +38,7 @@ type Options struct {
 	Source     Source
 	Logger     *slog.Logger          // nil means no log.
 	Registerer prometheus.Registerer // nil means that metrics are not exposed.
+	Now        func() time.Time      // The clock of the system; nil means time.Now.
 
 	MaxRequest  int // Bytes of a request, before and after decompression; 0 means DefaultMaxRequest.
 	MaxMatchers int // Queries and matchers of a request together; 0 means DefaultMaxMatchers.
@@ -53,6 +55,11 @@ type Options struct {
 
 	MaxConcurrent int           // Requests that are served at once, others wait; 0 means DefaultMaxConcurrent.
 	MaxWait       time.Duration // How long a request waits for its turn; 0 means DefaultMaxWait.
+
+	// MaxStall is how long a client may take for the next MiB of its answer, or the next frame if that is smaller; 0 means
+	// DefaultMaxStall. MaxAnswer is how long it may take for all of it; 0 means no limit. Then its connection is cut: it has
+	// a turn that others wait for.
+	MaxStall, MaxAnswer time.Duration
 }
 
 // An API serves remote read.
@@ -89,6 +96,12 @@ func New(o Options) *API {
 	if o.MaxWait == 0 {
 		o.MaxWait = DefaultMaxWait
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.MaxStall == 0 {
+		o.MaxStall = DefaultMaxStall
+	}
 	a := &API{
 		opts:  o,
 		turns: make(chan struct{}, o.MaxConcurrent),
@@ -115,7 +128,7 @@ func (a *API) Register(add func(method, path string, scope tenancy.Scopes, h htt
 func (a *API) read(w http.ResponseWriter, r *http.Request) {
 	a.inFlight.Inc()
 	defer a.inFlight.Dec()
-	out := &answer{w: w, flush: http.NewResponseController(w).Flush}
+	out := &answer{w: w, client: a.patience(w)}
 	err := a.serve(out, r)
 	status := http.StatusOK
 	if err != nil {

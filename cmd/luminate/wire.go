@@ -86,7 +86,7 @@ func (m *Main) groups(pipeline *ingest.Pipeline) []server.Group {
 		MaxRequest: int(m.cfg.RemoteRead.MaxRequestBytes), MaxMatchers: m.cfg.RemoteRead.MaxMatchers, MaxRegexp: int(m.cfg.RemoteRead.MaxRegexpBytes),
 		MaxSamples: int64(m.cfg.RemoteRead.MaxSamples),
 		MaxFrame:   int(m.cfg.RemoteRead.MaxFrameBytes), MaxConcurrent: m.cfg.RemoteRead.MaxConcurrent,
-		MaxWait: m.cfg.RemoteRead.MaxWait.Std(),
+		MaxWait: m.cfg.RemoteRead.MaxWait.Std(), MaxStall: m.cfg.RemoteRead.MaxStall.Std(), MaxAnswer: m.cfg.Server.WriteTimeout.Std(),
 	})
 	own := native.New(native.Options{
 		Sink: pipeline, Budget: budget, Source: src, Rules: &strict, Logger: m.log, Registerer: m.registry, Now: m.now,

@@ -143,6 +143,7 @@ type Query struct {
 	MaxConcurrent      int      `yaml:"max_concurrent" doc:"How many PromQL queries run at once, and as many native ones; others wait."`
 	MaxLookups         int      `yaml:"max_concurrent_lookups" doc:"How many requests of the Prometheus API for series, labels, metadata, exemplars, cardinality and federation run at once; others wait, no longer than timeout."`
 	MaxSamples         int      `yaml:"max_samples" doc:"Most samples that a PromQL query may hold in memory at once, or that a native query may read."`
+	MaxSamplesTotal    int      `yaml:"max_samples_total" doc:"Most samples that all running queries and remote reads may hold in memory at once; a query that would need more is answered by 503 with Retry-After, unless it runs alone. A series counts with what was read of it or with the steps of the query, whichever is more. 0 means what suits GOMEMLIMIT: one for each 64 bytes of it, from 10000000 to 200000000."`
 	MaxPoints          int      `yaml:"max_points" doc:"Most steps of a query over a range."`
 	MaxFormBytes       Bytes    `yaml:"max_form_bytes" doc:"Largest size of the form of a POST to the Prometheus API."`
 	MaxExpressionBytes Bytes    `yaml:"max_expression_bytes" doc:"Longest PromQL expression, or all match[] selectors of a request together. Regular expressions take up to 500 times their length in memory."`

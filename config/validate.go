@@ -252,4 +252,7 @@ func (v *validator) query(q Query) {
 	} {
 		v.positive(path, n)
 	}
+	if q.MaxSamplesTotal < 0 {
+		v.add("query.max_samples_total", "is %d: use 0 for what suits the memory, or a positive number", q.MaxSamplesTotal)
+	}
 }

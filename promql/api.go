@@ -11,6 +11,7 @@ import (
 	promengine "github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"github.com/luminate-metrics/luminate/internal/reading"
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
@@ -34,6 +35,7 @@ type Options struct {
 	Registerer  prometheus.Registerer // Takes the metrics of the engine; nil means none.
 	Now         func() time.Time      // nil means time.Now.
 	Limits      Limits
+	Reading     *reading.Budget // Of the samples that queries hold together; nil means no bound.
 	Language    Language
 	Status      Status
 
@@ -111,6 +113,7 @@ type API struct {
 	engine      promengine.QueryEngine
 	parser      parser.Parser
 	limits      Limits
+	reading     *reading.Budget
 	lookups     gate
 	refused     prometheus.Counter // Lookups that got no turn.
 	status      Status
@@ -126,6 +129,7 @@ func New(o Options) *API {
 		engine:      o.Engine,
 		parser:      o.Language.parser(),
 		limits:      o.Limits.withDefaults(),
+		reading:     o.Reading,
 		status:      o.Status,
 		logger:      o.Logger,
 		now:         o.Now,

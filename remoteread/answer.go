@@ -17,6 +17,7 @@ import (
 	tsdbchunks "github.com/prometheus/prometheus/tsdb/chunks"
 
 	"github.com/luminate-metrics/luminate/internal/problem"
+	"github.com/luminate-metrics/luminate/internal/reading"
 	"github.com/luminate-metrics/luminate/store"
 )
 
@@ -34,8 +35,7 @@ type answer struct {
 }
 
 // samples answers with all samples in one message, which is sent only when it is whole.
-func (a *answer) samples(ctx context.Context, tenant store.Tenant, queries []query, limit int64) error {
-	e := encoder{left: limit, limit: limit}
+func (a *answer) samples(ctx context.Context, tenant store.Tenant, queries []query, e *encoder) error {
 	for _, q := range queries {
 		if err := e.query(ctx, tenant, q); err != nil {
 			return err
@@ -61,6 +61,7 @@ type encoder struct {
 	floats           []byte            // Its samples, as they stand in the message.
 	it               chunkenc.Iterator
 	left, limit      int64 // Samples.
+	held             *reading.Hold
 }
 
 // tagFirst is the tag of field 1 with a length-delimited content, as QueryResult stands in ReadResponse and TimeSeries in
@@ -96,7 +97,11 @@ func (e *encoder) results(ctx context.Context, tenant store.Tenant, q query) (er
 		series := set.At()
 		e.series.Labels = prompb.FromLabels(series.Labels(), e.series.Labels)
 		e.it = series.Iterator(e.it)
+		before := e.left
 		if err := e.items(ctx); err != nil {
+			return err
+		}
+		if err := e.held.Add(before - e.left); err != nil {
 			return err
 		}
 		if err := e.add(); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/luminate-metrics/luminate/internal/problem"
+	"github.com/luminate-metrics/luminate/internal/reading"
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
@@ -50,6 +51,9 @@ type Options struct {
 	// MaxSamples is how many samples and native histograms together the answers to all queries of a request may hold if
 	// they come in one message; 0 means DefaultMaxSamples. Streams have no limit, since they are never held in memory.
 	MaxSamples int64
+
+	// Reading bounds the samples that answers in one message have in memory together with other reads; nil means no bound.
+	Reading *reading.Budget
 
 	MaxFrame int // Bytes of a frame of a stream, exceeded by one chunk at most; 0 means DefaultMaxFrame.
 
@@ -170,7 +174,9 @@ func (a *API) serve(out *answer, r *http.Request) error {
 	if req.form == chunks {
 		return out.stream(ctx, tenant, req.queries, a.opts.MaxFrame)
 	}
-	return out.samples(ctx, tenant, req.queries, a.opts.MaxSamples)
+	held := a.opts.Reading.Hold()
+	defer held.Release()
+	return out.samples(ctx, tenant, req.queries, &encoder{left: a.opts.MaxSamples, limit: a.opts.MaxSamples, held: held})
 }
 
 // take waits for a turn. Whoever gets one gives it back by a receive from a.turns.

@@ -93,7 +93,7 @@ type Badger struct {
 
 // Ingest is the section ingest.
 type Ingest struct {
-	MaxInFlightBytes Bytes `yaml:"max_in_flight_bytes" doc:"Most memory that the write requests being served take together, estimated from the size of their bodies; more is answered by 503 with Retry-After, and senders come again. 0 means an eighth of GOMEMLIMIT, from 64MiB to 1GiB; 512MiB without a limit."`
+	MaxInFlightBytes Bytes `yaml:"max_in_flight_bytes" doc:"Most memory that the write requests being served take together, estimated from the size of their bodies and the number of their series and samples; more is answered by 503 with Retry-After, and senders come again. 0 means an eighth of GOMEMLIMIT, from 64MiB to 1GiB; 512MiB without a limit."`
 }
 
 // RemoteWrite is the section remote_write.

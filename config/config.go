@@ -93,7 +93,7 @@ type Badger struct {
 
 // Ingest is the section ingest.
 type Ingest struct {
-	MaxInFlightBytes Bytes `yaml:"max_in_flight_bytes" doc:"Most memory that the write requests being served take together, estimated from the size of their bodies; more is answered by 503 with Retry-After, and senders come again. 0 means an eighth of GOMEMLIMIT, from 64MiB to 1GiB; 512MiB without a limit."`
+	MaxInFlightBytes Bytes `yaml:"max_in_flight_bytes" doc:"Most memory that the write requests being served take together, estimated from the size of their bodies and the number of their series and samples; more is answered by 503 with Retry-After, and senders come again. 0 means an eighth of GOMEMLIMIT, from 64MiB to 1GiB; 512MiB without a limit."`
 }
 
 // RemoteWrite is the section remote_write.
@@ -115,6 +115,7 @@ type RemoteRead struct {
 	MaxFrameBytes   Bytes    `yaml:"max_frame_bytes" doc:"Size at which an answer of type STREAMED_XOR_CHUNKS starts a new frame."`
 	MaxConcurrent   int      `yaml:"max_concurrent" doc:"How many remote reads run at once; others wait."`
 	MaxWait         Duration `yaml:"max_wait" doc:"How long a remote read waits for its turn."`
+	MaxStall        Duration `yaml:"max_stall" doc:"How long a client may take for each MiB of its answer, or each frame. If it is slower its connection is cut, and its turn is another's. All of the answer has the time of server.write_timeout."`
 }
 
 // Native is the section native.
@@ -140,7 +141,9 @@ type Limits struct {
 type Query struct {
 	Timeout            Duration `yaml:"timeout" doc:"Longest time that a query may take, waiting included. A client may ask for less."`
 	MaxConcurrent      int      `yaml:"max_concurrent" doc:"How many PromQL queries run at once, and as many native ones; others wait."`
+	MaxLookups         int      `yaml:"max_concurrent_lookups" doc:"How many requests of the Prometheus API for series, labels, metadata, exemplars, cardinality and federation run at once; others wait, no longer than timeout."`
 	MaxSamples         int      `yaml:"max_samples" doc:"Most samples that a PromQL query may hold in memory at once, or that a native query may read."`
+	MaxSamplesTotal    int      `yaml:"max_samples_total" doc:"Most samples that all running queries and remote reads may hold in memory at once; a query that would need more is answered by 503 with Retry-After, unless it runs alone. A series counts with what was read of it or with the steps of the query, whichever is more. 0 means what suits GOMEMLIMIT: one for each 64 bytes of it, from 10000000 to 200000000."`
 	MaxPoints          int      `yaml:"max_points" doc:"Most steps of a query over a range."`
 	MaxFormBytes       Bytes    `yaml:"max_form_bytes" doc:"Largest size of the form of a POST to the Prometheus API."`
 	MaxExpressionBytes Bytes    `yaml:"max_expression_bytes" doc:"Longest PromQL expression, or all match[] selectors of a request together. Regular expressions take up to 500 times their length in memory."`
@@ -236,7 +239,7 @@ func Defaults() *Config {
 		},
 		RemoteRead: RemoteRead{
 			MaxRequestBytes: 32 << 20, MaxMatchers: 1000, MaxRegexpBytes: 256 << 10, MaxSamples: 50_000_000, MaxFrameBytes: 1 << 20, MaxConcurrent: 10,
-			MaxWait: Duration(20 * time.Second),
+			MaxWait: Duration(20 * time.Second), MaxStall: Duration(10 * time.Second),
 		},
 		Native: Native{
 			MaxBodyBytes: 16 << 20, MaxDecodedBytes: 32 << 20, MaxItems: 100_000,
@@ -246,7 +249,7 @@ func Defaults() *Config {
 			},
 		},
 		Query: Query{
-			Timeout: Duration(2 * time.Minute), MaxConcurrent: 20, MaxSamples: 50_000_000, MaxPoints: 11_000,
+			Timeout: Duration(2 * time.Minute), MaxConcurrent: 20, MaxLookups: 40, MaxSamples: 50_000_000, MaxPoints: 11_000,
 			MaxFormBytes: 10 << 20, MaxExpressionBytes: 128 << 10, MaxSubquerySteps: 2_500_000, MaxOperators: 5_000, MaxExemplars: 100_000, LookbackDelta: Duration(5 * time.Minute),
 			MaxGroups: 10_000, MaxValues: 5_000_000, MaxNames: 10_000,
 		},

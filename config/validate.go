@@ -233,7 +233,7 @@ func (v *validator) protocols(c *Config) {
 		"remote_read.max_request_bytes": int64(c.RemoteRead.MaxRequestBytes), "remote_read.max_matchers": int64(c.RemoteRead.MaxMatchers),
 		"remote_read.max_regexp_bytes": int64(c.RemoteRead.MaxRegexpBytes), "remote_read.max_samples": int64(c.RemoteRead.MaxSamples),
 		"remote_read.max_frame_bytes": int64(c.RemoteRead.MaxFrameBytes), "remote_read.max_concurrent": int64(c.RemoteRead.MaxConcurrent),
-		"remote_read.max_wait": int64(c.RemoteRead.MaxWait), "native.max_body_bytes": int64(c.Native.MaxBodyBytes),
+		"remote_read.max_wait": int64(c.RemoteRead.MaxWait), "remote_read.max_stall": int64(c.RemoteRead.MaxStall), "native.max_body_bytes": int64(c.Native.MaxBodyBytes),
 		"native.max_decoded_bytes": int64(c.Native.MaxDecodedBytes), "native.max_items": int64(c.Native.MaxItems),
 	} {
 		v.positive(path, n)
@@ -242,13 +242,17 @@ func (v *validator) protocols(c *Config) {
 
 func (v *validator) query(q Query) {
 	for path, n := range map[string]int64{
-		"query.timeout": int64(q.Timeout), "query.max_concurrent": int64(q.MaxConcurrent), "query.max_samples": int64(q.MaxSamples),
-		"query.max_points": int64(q.MaxPoints), "query.max_form_bytes": int64(q.MaxFormBytes),
+		"query.timeout": int64(q.Timeout), "query.max_concurrent": int64(q.MaxConcurrent), "query.max_concurrent_lookups": int64(q.MaxLookups),
+		"query.max_samples": int64(q.MaxSamples),
+		"query.max_points":  int64(q.MaxPoints), "query.max_form_bytes": int64(q.MaxFormBytes),
 		"query.max_expression_bytes": int64(q.MaxExpressionBytes), "query.max_operators": int64(q.MaxOperators),
 		"query.max_subquery_steps": int64(q.MaxSubquerySteps), "query.max_exemplars": int64(q.MaxExemplars),
 		"query.lookback_delta": int64(q.LookbackDelta), "query.max_groups": int64(q.MaxGroups), "query.max_values": int64(q.MaxValues),
 		"query.max_names": int64(q.MaxNames),
 	} {
 		v.positive(path, n)
+	}
+	if q.MaxSamplesTotal < 0 {
+		v.add("query.max_samples_total", "is %d: use 0 for what suits the memory, or a positive number", q.MaxSamplesTotal)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/luminate-metrics/luminate/internal/ingest"
 	"github.com/luminate-metrics/luminate/internal/metric"
 	"github.com/luminate-metrics/luminate/internal/problem"
+	"github.com/luminate-metrics/luminate/internal/reading"
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
@@ -39,6 +40,7 @@ type Options struct {
 	Sink       Sink
 	Source     Source
 	Budget     *ingest.Budget        // Of the memory that writes take together; nil means no bound.
+	Reading    *reading.Budget       // Of the samples that queries hold together; nil means no bound.
 	Rules      *metric.Rules         // What writes may hold; nil means metric.StrictRules.
 	Limits     Limits                // Fields that are 0 get the defaults of DefaultLimits.
 	Logger     *slog.Logger          // For failures that the client is not told the cause of; nil discards them.
@@ -52,6 +54,7 @@ type Options struct {
 type API struct {
 	sink   Sink
 	budget *ingest.Budget
+	reads  *reading.Budget
 	source Source
 	rules  *metric.Rules
 	limits Limits
@@ -71,7 +74,7 @@ type API struct {
 // New returns the API.
 func New(o Options) *API {
 	a := &API{
-		sink: o.Sink, budget: o.Budget, source: o.Source, rules: o.Rules, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now,
+		sink: o.Sink, budget: o.Budget, reads: o.Reading, source: o.Source, rules: o.Rules, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now,
 		backup: o.Backup, backupAll: o.BackupAll,
 		queries: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "luminate_native_query_duration_seconds",

@@ -58,7 +58,11 @@ func (a *API) serveQuery(w http.ResponseWriter, r *http.Request, tenant tenancy.
 	if err != nil {
 		return err
 	}
+	held := a.reads.Hold()
+	defer held.Release()
+	q.agg.Hold = held.Add
 	result, err := a.source.Tenant(tenant).Aggregate(ctx, q.agg)
+	held.Release()
 	took := a.now().Sub(started)
 	a.account(result, took, err)
 	switch {

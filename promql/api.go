@@ -11,6 +11,7 @@ import (
 	promengine "github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"github.com/luminate-metrics/luminate/internal/reading"
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
@@ -34,6 +35,7 @@ type Options struct {
 	Registerer  prometheus.Registerer // Takes the metrics of the engine; nil means none.
 	Now         func() time.Time      // nil means time.Now.
 	Limits      Limits
+	Reading     *reading.Budget // Of the samples that queries hold together; nil means no bound.
 	Language    Language
 	Status      Status
 
@@ -46,6 +48,7 @@ type Limits struct {
 	MaxSamples    int           // Samples that a query may hold in memory at once; default 50 million.
 	MaxPoints     int           // Steps of a range query; default 11000.
 	MaxConcurrent int           // Queries that run at once; more wait. Default 20.
+	MaxLookups    int           // Requests for names, series, exemplars and latest samples that run at once; more wait. Default 40.
 	MaxExemplars  int           // Exemplars in one answer; default 100000.
 	MaxFormBytes  int64         // Body of a POST; default 10 MiB.
 	Timeout       time.Duration // Of a request, waiting included; default 2 minutes.
@@ -86,6 +89,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.MaxSamples, 50_000_000)
 	setDefault(&l.MaxPoints, 11_000)
 	setDefault(&l.MaxConcurrent, 20)
+	setDefault(&l.MaxLookups, 40)
 	setDefault(&l.MaxExemplars, 100_000)
 	setDefault(&l.MaxFormBytes, 10<<20)
 	setDefault(&l.MaxExpressionBytes, 128<<10)
@@ -109,6 +113,9 @@ type API struct {
 	engine      promengine.QueryEngine
 	parser      parser.Parser
 	limits      Limits
+	reading     *reading.Budget
+	lookups     gate
+	refused     prometheus.Counter // Lookups that got no turn.
 	status      Status
 	logger      *slog.Logger
 	now         func() time.Time
@@ -122,10 +129,13 @@ func New(o Options) *API {
 		engine:      o.Engine,
 		parser:      o.Language.parser(),
 		limits:      o.Limits.withDefaults(),
+		reading:     o.Reading,
 		status:      o.Status,
 		logger:      o.Logger,
 		now:         o.Now,
 	}
+	a.lookups = newGate(a.limits.MaxLookups)
+	a.registerLookups(o.Registerer)
 	if a.logger == nil {
 		a.logger = slog.New(slog.DiscardHandler)
 	}
@@ -145,18 +155,19 @@ func (a *API) Register(add func(method, path string, scope tenancy.Scopes, h htt
 			add(m, path, tenancy.Read, a.handle(h))
 		}
 	}
+	lookup := func(path string, h handler, methods ...string) { read(path, a.inTurn(h), methods...) }
 	get, post, put := http.MethodGet, http.MethodPost, http.MethodPut
 
 	read("/api/v1/query", a.query, get, post)
 	read("/api/v1/query_range", a.queryRange, get, post)
-	read("/api/v1/query_exemplars", a.queryExemplars, get, post)
+	lookup("/api/v1/query_exemplars", a.queryExemplars, get, post)
 	read("/api/v1/format_query", a.formatQuery, get, post)
 	read("/api/v1/parse_query", a.parseQuery, get, post)
-	read("/api/v1/labels", a.labelNames, get, post)
+	lookup("/api/v1/labels", a.labelNames, get, post)
 	// Prometheus has no POST here, but Grafana's ad-hoc filters send it.
-	read("/api/v1/label/:name/values", a.labelValues, get, post)
-	read("/api/v1/series", a.series, get, post)
-	read("/api/v1/metadata", a.metadata, get)
+	lookup("/api/v1/label/:name/values", a.labelValues, get, post)
+	lookup("/api/v1/series", a.series, get, post)
+	lookup("/api/v1/metadata", a.metadata, get)
 
 	read("/api/v1/rules", a.rules, get)
 	read("/api/v1/alerts", a.alerts, get)
@@ -169,7 +180,7 @@ func (a *API) Register(add func(method, path string, scope tenancy.Scopes, h htt
 	read("/api/v1/status/runtimeinfo", a.runtimeInfo, get)
 	read("/api/v1/status/flags", a.flags, get)
 	read("/api/v1/status/config", a.config, get)
-	read("/api/v1/status/tsdb", a.tsdb, get)
+	lookup("/api/v1/status/tsdb", a.tsdb, get)
 	read("/api/v1/status/tsdb/blocks", a.blocks, get)
 	read("/api/v1/status/walreplay", a.walReplay, get)
 

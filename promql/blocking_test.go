@@ -4,8 +4,12 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 
@@ -108,7 +112,7 @@ func TestQ26Concurrency(t *testing.T) {
 		running = append(running, api.later(t.Context(), "/api/v1/query?query=up"))
 		<-b.started
 	}
-	api.get("/api/v1/query", "query", "1", "timeout", "5ms").fails(503, "timeout", "query timed out in query queue")
+	api.get("/api/v1/query", "query", "1", "timeout", "5ms").fails(503, "timeout", "query timed out in query queue: 2 are running, the limit set by query.max_concurrent, and none ended in time: try again later")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -117,6 +121,63 @@ func TestQ26Concurrency(t *testing.T) {
 	waiting := api.later(t.Context(), "/api/v1/query?query=1")
 	close(b.letGo)
 	for _, c := range append(running, waiting) {
+		if r := <-c; r.status != 200 {
+			t.Errorf("%s: %d %s", r.what, r.status, r.body)
+		}
+	}
+}
+
+// TestLookupsAreBounded fills the gate with one kind of lookup and asks for all kinds.
+func TestLookupsAreBounded(t *testing.T) {
+	b := newBlocking(t)
+	reg := prometheus.NewRegistry()
+	api := newAPI(t, promql.Options{Source: b, Registerer: reg, Limits: promql.Limits{MaxLookups: 2}})
+	var running []<-chan reply
+	for range 2 {
+		running = append(running, api.later(t.Context(), "/api/v1/series?match[]=up"))
+		<-b.started
+	}
+	lookups := []string{
+		"/api/v1/series?match[]=up", "/api/v1/labels", "/api/v1/label/job/values", "/api/v1/metadata", "/api/v1/status/tsdb",
+		"/api/v1/query_exemplars?query=up", "/federate?match[]=up",
+	}
+	for _, target := range lookups {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		r := api.do(httptest.NewRequest(http.MethodGet, target, nil).WithContext(ctx))
+		cancel()
+		const text = "2 are running, the limit set by query.max_concurrent_lookups, and none ended in time: try again later"
+		if r.status != 503 || !strings.Contains(r.body, text) || r.header.Get("Retry-After") != "5" {
+			t.Errorf("%s: %d, Retry-After %q: %s", r.what, r.status, r.header.Get("Retry-After"), r.body)
+		}
+	}
+	expected := `
+# HELP luminate_lookup_refused_requests_total Requests for names, series, exemplars and latest samples that got no turn in their time and were answered by 503.
+# TYPE luminate_lookup_refused_requests_total counter
+luminate_lookup_refused_requests_total 7
+# HELP luminate_lookup_running_requests Requests for names, series, exemplars and latest samples that run now; more than query.max_concurrent_lookups wait.
+# TYPE luminate_lookup_running_requests gauge
+luminate_lookup_running_requests 2
+`
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(expected), "luminate_lookup_refused_requests_total", "luminate_lookup_running_requests"); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := api.later(ctx, "/api/v1/labels")
+	cancel()
+	if r := <-gone; r.status != 499 {
+		t.Errorf("a client that went away while it waited: %d %s", r.status, r.body)
+	}
+	// Neither do queries wait for lookups, nor does what reads no data.
+	for _, target := range []string{"/api/v1/query?query=1", "/api/v1/format_query?query=up", "/api/v1/status/buildinfo"} {
+		if r := api.do(httptest.NewRequest(http.MethodGet, target, nil)); r.status != 200 {
+			t.Errorf("%s: %d %s", target, r.status, r.body)
+		}
+	}
+	for _, target := range lookups {
+		running = append(running, api.later(t.Context(), target))
+	}
+	close(b.letGo)
+	for _, c := range running {
 		if r := <-c; r.status != 200 {
 			t.Errorf("%s: %d %s", r.what, r.status, r.body)
 		}

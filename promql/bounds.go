@@ -54,13 +54,17 @@ func tooComplex(what, name, setting string, most, observed int) error {
 }
 
 // checkSubqueries refuses subqueries with too many steps. The engine sets memory aside for each of them before it counts
-// any, without a bound of its own.
-func (a *API) checkSubqueries(q promengine.Query) error {
+// any, without a bound of its own. most is the largest number of steps of the query and its subqueries.
+func (a *API) checkSubqueries(q promengine.Query) (most int64, err error) {
 	stmt, ok := q.Statement().(*parser.EvalStmt)
 	if !ok {
-		return nil
+		return 1, nil
 	}
-	return parser.Walk(inspector(func(n parser.Node, path []parser.Node) error {
+	most = 1
+	if stmt.Interval > 0 {
+		most += int64(stmt.End.Sub(stmt.Start) / stmt.Interval)
+	}
+	err = parser.Walk(inspector(func(n parser.Node, path []parser.Node) error {
 		sub, ok := n.(*parser.SubqueryExpr)
 		if !ok {
 			return nil
@@ -83,6 +87,7 @@ func (a *API) checkSubqueries(q promengine.Query) error {
 		}
 		steps := span / milliseconds(step)
 		if steps <= float64(a.limits.MaxSubquerySteps) {
+			most = max(most, int64(steps))
 			return nil
 		}
 		return &problem.Error{
@@ -92,6 +97,7 @@ func (a *API) checkSubqueries(q promengine.Query) error {
 			Limit: &problem.Limit{Name: "subquery steps", Max: int64(a.limits.MaxSubquerySteps), Observed: int64(min(steps, 1<<62)), Setting: "query.max_subquery_steps"},
 		}
 	}), stmt.Expr, nil)
+	return most, err
 }
 
 // fixed reports whether a subquery is evaluated at one time, whatever the times of the query.

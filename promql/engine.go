@@ -1,8 +1,6 @@
 package promql
 
 import (
-	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -41,31 +39,3 @@ func NewEngine(o Options) *promengine.Engine {
 type queryLog struct{ slog.Handler }
 
 func (queryLog) Close() error { return nil }
-
-// A gate lets only so many queries run at once. It is the engine's query tracker.
-type gate struct{ slots chan struct{} }
-
-func newGate(n int) gate { return gate{make(chan struct{}, n)} }
-
-// GetMaxConcurrent is how many queries may run at once.
-func (g gate) GetMaxConcurrent() int { return cap(g.slots) }
-
-// Insert waits for a free slot.
-func (g gate) Insert(ctx context.Context, _ string) (int, error) {
-	const phase = "query queue"
-	select {
-	case g.slots <- struct{}{}:
-		return 0, nil
-	case <-ctx.Done():
-	}
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return 0, promengine.ErrQueryTimeout(phase)
-	}
-	return 0, promengine.ErrQueryCanceled(phase)
-}
-
-// Delete frees a slot.
-func (g gate) Delete(int) { <-g.slots }
-
-// Close does nothing: a gate holds no file.
-func (g gate) Close() error { return nil }

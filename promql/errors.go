@@ -48,6 +48,9 @@ func (a *API) queryError(err error) error {
 	case errors.As(err, &canceled):
 		return visible(problem.Canceled, err)
 	case errors.As(err, &timeout):
+		if timeout == queuePhase {
+			return crowded("query", "concurrent queries", "query.max_concurrent", a.limits.MaxConcurrent, err)
+		}
 		return visible(problem.Timeout, err)
 	case errors.As(err, &samples):
 		return problem.Wrap(problem.Execution, err, fmt.Sprintf(

@@ -50,6 +50,11 @@ func (a *API) federate() http.Handler {
 
 // latest returns the newest sample of each selected series that is not older than the lookback, by name and labels.
 func (a *API) latest(ctx context.Context, req *request) (promengine.Vector, error) {
+	leave, err := a.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	sets, err := a.selectors(req.Form["match[]"])
 	if err != nil {
 		return nil, bad(err)

@@ -36,8 +36,8 @@ func (a *API) query(req *request) (*answer, error) {
 	if err := checkEvaluation("time", at); err != nil {
 		return nil, err
 	}
-	return a.evaluate(req, limit, func(ctx context.Context, opts promengine.QueryOpts) (promengine.Query, error) {
-		return a.engine.NewInstantQuery(ctx, NewQueryable(req.tenant), opts, req.FormValue("query"), at)
+	return a.evaluate(req, limit, func(ctx context.Context, from *Queryable, opts promengine.QueryOpts) (promengine.Query, error) {
+		return a.engine.NewInstantQuery(ctx, from, opts, req.FormValue("query"), at)
 	})
 }
 
@@ -51,8 +51,8 @@ func (a *API) queryRange(req *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.evaluate(req, limit, func(ctx context.Context, opts promengine.QueryOpts) (promengine.Query, error) {
-		return a.engine.NewRangeQuery(ctx, NewQueryable(req.tenant), opts, req.FormValue("query"), start, end, step)
+	return a.evaluate(req, limit, func(ctx context.Context, from *Queryable, opts promengine.QueryOpts) (promengine.Query, error) {
+		return a.engine.NewRangeQuery(ctx, from, opts, req.FormValue("query"), start, end, step)
 	})
 }
 
@@ -89,8 +89,11 @@ func (a *API) grid(req *request) (start, end time.Time, step time.Duration, err 
 	return start, end, step, err
 }
 
+// A preparation makes a query that reads from what it is given.
+type preparation func(ctx context.Context, from *Queryable, opts promengine.QueryOpts) (promengine.Query, error)
+
 // evaluate runs the query that prepare makes, and answers with its result.
-func (a *API) evaluate(req *request, limit int, prepare func(context.Context, promengine.QueryOpts) (promengine.Query, error)) (*answer, error) {
+func (a *API) evaluate(req *request, limit int, prepare preparation) (*answer, error) {
 	ctx, cancel, err := req.deadline()
 	if err != nil {
 		return nil, err
@@ -103,23 +106,30 @@ func (a *API) evaluate(req *request, limit int, prepare func(context.Context, pr
 	if err := a.checkText(req.FormValue("query")); err != nil {
 		return nil, err
 	}
-	q, err := prepare(ctx, opts)
+	from := &Queryable{req.tenant, &load{held: a.reading.Hold()}}
+	q, err := prepare(ctx, from, opts)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, a.queryError(err)
 		}
 		return nil, invalidParameter("query", err)
 	}
-	if err := a.checkSubqueries(q); err != nil {
+	end := func() {
 		q.Close()
+		from.load.held.Release()
+	}
+	if from.load.steps, err = a.checkSubqueries(q); err != nil {
+		end()
 		return nil, err
 	}
 	res := q.Exec(req.withOrigin(ctx))
 	if res.Err != nil {
-		q.Close()
+		end()
 		return nil, a.queryError(res.Err)
 	}
-	ans := &answer{query: req.FormValue("query"), warnings: res.Warnings, close: q.Close}
+	// A client that takes its time with the answer keeps that in memory.
+	from.load.held.Keep(samplesOf(res))
+	ans := &answer{query: req.FormValue("query"), warnings: res.Warnings, close: end}
 	if truncate(res, limit) {
 		ans.warnings.Add(errTruncated)
 	}
@@ -132,7 +142,7 @@ func (a *API) evaluate(req *request, limit int, prepare func(context.Context, pr
 	var figures []byte
 	if statsParam != "" {
 		if figures, err = json.Marshal(stats.NewQueryStats(q.Stats())); err != nil {
-			q.Close()
+			end()
 			return nil, fmt.Errorf("promql: encode statistics: %w", err)
 		}
 	}
@@ -178,6 +188,18 @@ func (req *request) withOrigin(ctx context.Context) context.Context {
 		"tenant":      string(req.id),
 		"httpRequest": map[string]string{"clientIP": ip, "method": req.Method, "path": req.URL.Path},
 	})
+}
+
+// samplesOf is how many samples a result holds.
+func samplesOf(res *promengine.Result) int64 {
+	switch v := res.Value.(type) {
+	case promengine.Matrix:
+		return int64(v.TotalSamples())
+	case promengine.Vector:
+		return int64(len(v))
+	default:
+		return 1
+	}
 }
 
 // truncate cuts a vector or matrix to limit series; 0 means no limit.

@@ -8,14 +8,25 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
 
+	"github.com/luminate-metrics/luminate/internal/reading"
 	"github.com/luminate-metrics/luminate/store"
 )
 
 // A Queryable is a tenant in the form that upstream's engine reads from. Each of its queriers holds one Reader.
-type Queryable struct{ tenant store.Tenant }
+type Queryable struct {
+	tenant store.Tenant
+	load   *load
+}
 
 // NewQueryable returns the engine's view of t.
-func NewQueryable(t store.Tenant) *Queryable { return &Queryable{t} }
+func NewQueryable(t store.Tenant) *Queryable { return &Queryable{tenant: t} }
+
+// A load is what a query has in memory. For each series that it selects, that is what the store has read, or the
+// points that the engine makes of it, whichever is more.
+type load struct {
+	held  *reading.Hold
+	steps int64 // Of the query, or of its subquery with the most of them.
+}
 
 // Tenant is what q reads from.
 func (q *Queryable) Tenant() store.Tenant { return q.tenant }
@@ -30,17 +41,20 @@ func (q *Queryable) Querier(mint, maxt int64) (storage.Querier, error) {
 	if err != nil {
 		return nil, fromStore(err)
 	}
-	return querier{r}, nil
+	return querier{r, q.load}, nil
 }
 
-type querier struct{ reader store.Reader }
+type querier struct {
+	reader store.Reader
+	load   *load // nil means that nobody counts.
+}
 
 func (q querier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
 	sel := store.Selection{Matchers: ms, Sorted: sorted, Hints: hints}
 	if hints != nil {
 		sel.Limit = hints.Limit
 	}
-	return seriesSet{q.reader.Select(ctx, sel)}
+	return &seriesSet{SeriesSet: q.reader.Select(ctx, sel), load: q.load}
 }
 
 func (q querier) LabelValues(ctx context.Context, name string, hints *storage.LabelHints, ms ...*labels.Matcher) ([]string, annotations.Annotations, error) {
@@ -63,10 +77,48 @@ func labelSelection(hints *storage.LabelHints, ms []*labels.Matcher) store.Selec
 	return sel
 }
 
-// A seriesSet marks its error as the store's.
-type seriesSet struct{ storage.SeriesSet }
+// A seriesSet marks its error as the store's, and counts what is read.
+type seriesSet struct {
+	storage.SeriesSet
+	load    *load
+	pending int64 // Samples that the load has not been told of.
+	err     error // Of the load.
+}
 
-func (s seriesSet) Err() error { return fromStore(s.SeriesSet.Err()) }
+// settleAt is how many samples are told to the load at once.
+const settleAt = 4096
+
+func (s *seriesSet) Next() bool {
+	switch {
+	case s.err != nil:
+		return false
+	case s.load == nil:
+		return s.SeriesSet.Next()
+	case !s.SeriesSet.Next():
+		s.settle()
+		return false
+	}
+	n := s.load.steps
+	if loaded, ok := s.At().(store.Loaded); ok {
+		n = max(n, int64(loaded.LoadedSamples()))
+	}
+	if s.pending += n; s.pending >= settleAt {
+		s.settle()
+	}
+	return s.err == nil
+}
+
+func (s *seriesSet) settle() {
+	s.err = s.load.held.Add(s.pending)
+	s.pending = 0
+}
+
+func (s *seriesSet) Err() error {
+	if s.err != nil {
+		return s.err
+	}
+	return fromStore(s.SeriesSet.Err())
+}
 
 // NewExemplarQueryable returns t as a storage of exemplars.
 func NewExemplarQueryable(t store.Tenant) storage.ExemplarQueryable { return exemplarQueryable{t} }

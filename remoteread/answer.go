@@ -17,13 +17,14 @@ import (
 	tsdbchunks "github.com/prometheus/prometheus/tsdb/chunks"
 
 	"github.com/luminate-metrics/luminate/internal/problem"
+	"github.com/luminate-metrics/luminate/internal/reading"
 	"github.com/luminate-metrics/luminate/store"
 )
 
 // An answer is the response to one request.
 type answer struct {
 	w         http.ResponseWriter
-	flush     func() error
+	client    patience
 	form      form
 	began     bool // Something was written.
 	unflushed int
@@ -34,8 +35,7 @@ type answer struct {
 }
 
 // samples answers with all samples in one message, which is sent only when it is whole.
-func (a *answer) samples(ctx context.Context, tenant store.Tenant, queries []query, limit int64) error {
-	e := encoder{left: limit, limit: limit}
+func (a *answer) samples(ctx context.Context, tenant store.Tenant, queries []query, e *encoder) error {
 	for _, q := range queries {
 		if err := e.query(ctx, tenant, q); err != nil {
 			return err
@@ -48,15 +48,10 @@ func (a *answer) samples(ctx context.Context, tenant store.Tenant, queries []que
 	h.Set("Content-Type", "application/x-protobuf")
 	h.Set("Content-Encoding", "snappy")
 	a.began = true
-	if _, err := a.w.Write(snappy.Encode(nil, e.response)); err != nil {
-		return gone(err)
+	if err := a.client.write(a.w, snappy.Encode(nil, e.response)); err != nil {
+		return err
 	}
-	return nil
-}
-
-// gone is the error for a client that does not take its answer.
-func gone(err error) error {
-	return problem.Wrap(problem.Canceled, err, "the client went away")
+	return a.client.done()
 }
 
 // An encoder builds a ReadResponse message. Only the series at hand is there in another form.
@@ -66,6 +61,7 @@ type encoder struct {
 	floats           []byte            // Its samples, as they stand in the message.
 	it               chunkenc.Iterator
 	left, limit      int64 // Samples.
+	held             *reading.Hold
 }
 
 // tagFirst is the tag of field 1 with a length-delimited content, as QueryResult stands in ReadResponse and TimeSeries in
@@ -101,7 +97,11 @@ func (e *encoder) results(ctx context.Context, tenant store.Tenant, q query) (er
 		series := set.At()
 		e.series.Labels = prompb.FromLabels(series.Labels(), e.series.Labels)
 		e.it = series.Iterator(e.it)
+		before := e.left
 		if err := e.items(ctx); err != nil {
+			return err
+		}
+		if err := e.held.Add(before - e.left); err != nil {
 			return err
 		}
 		if err := e.add(); err != nil {
@@ -194,9 +194,7 @@ func (a *answer) stream(ctx context.Context, tenant store.Tenant, queries []quer
 		}
 	}
 	a.began = true
-	// A writer that can't flush does it when the handler returns.
-	_ = a.flush()
-	return nil
+	return a.client.done()
 }
 
 // frames says how the frames of a query are made.
@@ -285,13 +283,13 @@ func (a *answer) writeFrame(index int64) error {
 	a.began = true
 	a.series.Chunks = a.series.Chunks[:0]
 	for _, b := range [...][]byte{a.frame, a.message} {
-		if _, err := a.w.Write(b); err != nil {
-			return gone(err)
+		if err := a.client.write(a.w, b); err != nil {
+			return err
 		}
 	}
 	if a.unflushed += len(a.frame) + n; a.unflushed >= flushEvery {
 		a.unflushed = 0
-		_ = a.flush()
+		return a.client.flush()
 	}
 	return nil
 }

@@ -10,8 +10,10 @@ import (
 
 	"github.com/golang/snappy"
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/prompb"
 
+	"github.com/luminate-metrics/luminate/internal/reading"
 	"github.com/luminate-metrics/luminate/remoteread"
 	"github.com/luminate-metrics/luminate/store"
 )
@@ -246,5 +248,28 @@ func TestR1TooMuchRegexp(t *testing.T) {
 	for _, typ := range []prompb.LabelMatcher_Type{prompb.LabelMatcher_RE, prompb.LabelMatcher_NRE} {
 		half := query(0, 1, &prompb.LabelMatcher{Type: typ, Name: "a", Value: "123456"})
 		r.ask(nil, half, half).is(t, 400, "more than 10 bytes, the limit (remote_read.max_regexp_bytes)")
+	}
+}
+
+// TestOverload has other reads hold the samples that all may hold.
+func TestOverload(t *testing.T) {
+	budget := reading.NewBudget(10, prometheus.NewRegistry())
+	r := newRig(t, func(o *remoteread.Options) { o.Reading = budget })
+	r.put([]string{"__name__", "up"}, 1, 2, 3)
+	other := budget.Hold()
+	if err := other.Add(8); err != nil {
+		t.Fatal(err)
+	}
+	refused := r.ask(inSamples, query(0, 9999, all()))
+	refused.is(t, http.StatusServiceUnavailable, "the queries that are running hold 8 samples in memory, this one needs 3 more, and the limit set by query.max_samples_total is 10")
+	if refused.header.Get("Retry-After") == "" {
+		t.Error("the answer does not say when to come again")
+	}
+	r.ask(inChunks, query(0, 9999, all())).frames(t) // It holds nothing.
+	other.Release()
+	r.ask(inSamples, query(0, 9999, all())).samples(t)
+	a, b := budget.Hold(), budget.Hold()
+	if a.Add(5) != nil || b.Add(5) != nil {
+		t.Error("reads that are done hold something")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/luminate-metrics/luminate/internal/problem"
+	"github.com/luminate-metrics/luminate/internal/reading"
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
@@ -25,6 +26,7 @@ const (
 	DefaultMaxFrame      = 1 << 20
 	DefaultMaxConcurrent = 10
 	DefaultMaxWait       = 20 * time.Second
+	DefaultMaxStall      = 10 * time.Second
 )
 
 // A Source gives the data of tenants.
@@ -37,6 +39,7 @@ type Options struct {
 	Source     Source
 	Logger     *slog.Logger          // nil means no log.
 	Registerer prometheus.Registerer // nil means that metrics are not exposed.
+	Now        func() time.Time      // The clock of the system; nil means time.Now.
 
 	MaxRequest  int // Bytes of a request, before and after decompression; 0 means DefaultMaxRequest.
 	MaxMatchers int // Queries and matchers of a request together; 0 means DefaultMaxMatchers.
@@ -49,10 +52,18 @@ type Options struct {
 	// they come in one message; 0 means DefaultMaxSamples. Streams have no limit, since they are never held in memory.
 	MaxSamples int64
 
+	// Reading bounds the samples that answers in one message have in memory together with other reads; nil means no bound.
+	Reading *reading.Budget
+
 	MaxFrame int // Bytes of a frame of a stream, exceeded by one chunk at most; 0 means DefaultMaxFrame.
 
 	MaxConcurrent int           // Requests that are served at once, others wait; 0 means DefaultMaxConcurrent.
 	MaxWait       time.Duration // How long a request waits for its turn; 0 means DefaultMaxWait.
+
+	// MaxStall is how long a client may take for the next MiB of its answer, or the next frame if that is smaller; 0 means
+	// DefaultMaxStall. MaxAnswer is how long it may take for all of it; 0 means no limit. Then its connection is cut: it has
+	// a turn that others wait for.
+	MaxStall, MaxAnswer time.Duration
 }
 
 // An API serves remote read.
@@ -89,6 +100,12 @@ func New(o Options) *API {
 	if o.MaxWait == 0 {
 		o.MaxWait = DefaultMaxWait
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.MaxStall == 0 {
+		o.MaxStall = DefaultMaxStall
+	}
 	a := &API{
 		opts:  o,
 		turns: make(chan struct{}, o.MaxConcurrent),
@@ -115,7 +132,7 @@ func (a *API) Register(add func(method, path string, scope tenancy.Scopes, h htt
 func (a *API) read(w http.ResponseWriter, r *http.Request) {
 	a.inFlight.Inc()
 	defer a.inFlight.Dec()
-	out := &answer{w: w, flush: http.NewResponseController(w).Flush}
+	out := &answer{w: w, client: a.patience(w)}
 	err := a.serve(out, r)
 	status := http.StatusOK
 	if err != nil {
@@ -157,7 +174,9 @@ func (a *API) serve(out *answer, r *http.Request) error {
 	if req.form == chunks {
 		return out.stream(ctx, tenant, req.queries, a.opts.MaxFrame)
 	}
-	return out.samples(ctx, tenant, req.queries, a.opts.MaxSamples)
+	held := a.opts.Reading.Hold()
+	defer held.Release()
+	return out.samples(ctx, tenant, req.queries, &encoder{left: a.opts.MaxSamples, limit: a.opts.MaxSamples, held: held})
 }
 
 // take waits for a turn. Whoever gets one gives it back by a receive from a.turns.

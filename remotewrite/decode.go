@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/luminate-metrics/luminate/internal/ingest"
 	"github.com/luminate-metrics/luminate/internal/metric"
 	"github.com/luminate-metrics/luminate/internal/problem"
 )
@@ -21,6 +22,10 @@ type decoder struct {
 
 	items    int // What was decoded so far, counted against maxItems.
 	maxItems int
+
+	hold     *ingest.Hold // Grows with what is decoded; nil if its memory is not counted.
+	bodySize int64        // Of the request, as it came and decompressed.
+	bare     int          // Series without anything to store.
 
 	labelBytes    int // What symbols were resolved to, counted against maxLabelBytes.
 	maxLabelBytes int
@@ -47,6 +52,7 @@ func (d *decoder) reset(b *metric.Batch, rules *metric.Rules, maxItems, maxLabel
 		d.known = nil
 	}
 	d.expected.n, d.expected.surprises = 0, 0
+	d.hold, d.bodySize, d.bare = nil, 0, 0
 	clear(d.rejected)
 	clear(d.symbols)
 	d.rejected, d.symbols = d.rejected[:0], d.symbols[:0]
@@ -71,6 +77,9 @@ func mistaken(declared, seems string) error {
 // grow counts one more decoded item.
 func (d *decoder) grow() error {
 	if d.items++; d.items <= d.maxItems {
+		if d.items%holdEvery == 0 && d.hold != nil {
+			return d.hold.Grow(d.memory())
+		}
 		return nil
 	}
 	return &problem.Error{
@@ -78,6 +87,40 @@ func (d *decoder) grow() error {
 		Detail: fmt.Sprintf("the request holds more than %d series, samples, histograms, exemplars, symbols and metadata (remote_write.max_items): %s",
 			d.maxItems, sendLess),
 		Limit: &problem.Limit{Name: "remote write items", Max: int64(d.maxItems), Observed: int64(d.items), Setting: "remote_write.max_items"},
+	}
+}
+
+// What is decoded takes memory that the size of a body says nothing about if its parts are tiny: two bytes of body are a
+// series. These are the bytes of each, from above: with slices that grew, and with the rejection that may come of a series.
+const (
+	holdEvery       = 4096 // Items after which the hold grows.
+	seriesWeight    = 320
+	itemWeight      = 64
+	histogramWeight = 512
+	rejectionWeight = 256
+)
+
+// memory is what the request takes by now. For the requests of honest senders it is less than what the size of the body
+// made them hold.
+func (d *decoder) memory() int64 {
+	b := d.batch
+	return d.bodySize + int64(seriesWeight*len(b.Series)+itemWeight*(len(b.Samples)+len(b.Exemplars)+len(b.Metadata))+
+		histogramWeight*len(b.Histograms)+rejectionWeight*len(d.rejected))
+}
+
+// maxBare is how many series without anything to store a request may have. Senders have none, and each takes a hundred
+// times its two bytes.
+const maxBare = 10_000
+
+// countBare counts one of them.
+func (d *decoder) countBare() error {
+	if d.bare++; d.bare <= maxBare {
+		return nil
+	}
+	return &problem.Error{
+		Of:     problem.Invalid,
+		Detail: fmt.Sprintf("the request has more than %d series with neither samples nor native histograms nor exemplars, which no setting allows: leave them out; nothing was stored", maxBare),
+		Limit:  &problem.Limit{Name: "series without samples", Max: maxBare, Observed: int64(d.bare)},
 	}
 }
 

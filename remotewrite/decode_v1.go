@@ -94,6 +94,11 @@ func (d *decoder) seriesV1(msg []byte, origin int) error {
 		}
 		canonical = built
 	}
+	if d.since(m) == (metric.Counts{}) {
+		if err := d.countBare(); err != nil {
+			return err
+		}
+	}
 	// A series of which nothing is left keeps its place: its labels may be bad, and that is said.
 	d.startSeries(canonical, origin, m)
 	return nil

@@ -106,6 +106,9 @@ func (d *decoder) seriesV2(msg []byte, origin int) error {
 	case lost.Total() > 0:
 		d.startSeries(canonical, origin, m)
 	case !hadExemplars:
+		if err := d.countBare(); err != nil {
+			return err
+		}
 		d.reject(origin, lost, metric.EmptySeries, "series %q has neither samples nor native histograms nor exemplars", clip(name))
 	}
 	return nil

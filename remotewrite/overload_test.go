@@ -2,6 +2,8 @@ package remotewrite_test
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/http"
@@ -49,6 +51,39 @@ func TestOverload(t *testing.T) {
 	if other.Grow(5_000) != nil || last.Grow(5_000) != nil {
 		t.Error("requests that are done hold something")
 	}
+}
+
+// TestTinyPartsCountForWhatTheyTake sends a small body that stands for many series.
+func TestTinyPartsCountForWhatTheyTake(t *testing.T) {
+	const most = 8 << 20
+	budget := ingest.NewBudget(most, prometheus.NewRegistry())
+	r := newRig(t, func(o *remotewrite.Options) { o.Budget = budget })
+	other := budget.Hold()
+	if err := other.Grow(most - 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	series := append([]byte{0x0a, 0, 0x0a, 13}, "\x0a\x08__name__\x12\x01m\x12\x00\x10"...)
+	series = binary.AppendUvarint(series, uint64(now)) // The time of a sample, six bytes long; its value is 0.
+	series[1], series[18] = byte(len(series)-2), byte(len(series)-19)
+	body := snappy.Encode(nil, bytes.Repeat(series, 5000)) // 130 KB, which let it hold 520 KB.
+	r.send(body).is(t, 503, "ingest.max_in_flight_bytes", "nothing of it was stored")
+	other.Release()
+	r.send(body).is(t, 204)
+	a, b := budget.Hold(), budget.Hold()
+	if a.Grow(most/2) != nil || b.Grow(most/2) != nil {
+		t.Error("requests that are done hold something")
+	}
+}
+
+// TestSeriesWithoutAnything sends two bytes for each series.
+func TestSeriesWithoutAnything(t *testing.T) {
+	r := newRig(t)
+	bare := func(n int) []byte { return snappy.Encode(nil, bytes.Repeat([]byte{0x0a, 0}, n)) }
+	r.send(bare(10_000)).is(t, 400, "partial write", "of 10000 series")
+	r.send(bare(10_001)).is(t, 400, "more than 10000 series with neither samples nor native histograms nor exemplars", "nothing was stored")
+
+	v2 := snappy.Encode(nil, append([]byte("\x22\x00\x22\x08__name__\x22\x01m"), bytes.Repeat([]byte("\x2a\x04\x0a\x02\x01\x02"), 10_001)...))
+	r.send(v2, "Content-Type", typeV2).is(t, 400, "more than 10000 series with neither samples nor native histograms nor exemplars", "nothing was stored")
 }
 
 // TestSlowSenderGivesBack has a sender that never sends all of its body.

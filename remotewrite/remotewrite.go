@@ -176,6 +176,7 @@ func (a *API) serve(r *http.Request, req *request, v version) (ingest.Outcome, e
 	req.batch = a.opts.Sink.Batch()
 	req.decoder.known = a.known()
 	req.decoder.reset(req.batch, a.opts.Rules, a.opts.MaxItems, a.opts.MaxLabels)
+	req.decoder.hold, req.decoder.bodySize = &req.hold, int64(len(req.compressed)+len(body))
 	if v == v2 {
 		err = req.decoder.decodeV2(body)
 	} else {

@@ -82,6 +82,10 @@ type Aggregation struct {
 	MaxGap time.Duration
 
 	MaxSamples int64 // More samples than that fail the call with a LimitError; 0 means no limit.
+
+	// Hold is told how many more samples the call will have in memory until it returns, about as many as they are. Its
+	// error fails the call. nil means that nobody counts.
+	Hold func(samples int64) error
 }
 
 // DefaultMaxGap is the gap that Integral bridges if Aggregation.MaxGap is 0.

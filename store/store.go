@@ -119,6 +119,10 @@ type Reader interface {
 	Close() error
 }
 
+// A Loaded series tells how many samples it has in memory until the Reader is closed. A series of Select that reads its
+// samples only when they are asked for need not be one.
+type Loaded interface{ LoadedSamples() int }
+
 // A Range is a span of time in milliseconds since the Unix epoch, both ends inclusive.
 type Range struct{ Min, Max int64 }
 

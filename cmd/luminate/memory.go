@@ -16,6 +16,10 @@ const (
 	mostInFlight      = 1 << 30
 	unlimitedInFlight = 512 << 20
 
+	leastHeldSamples   = 10_000_000
+	mostHeldSamples    = 200_000_000
+	bytesOfHeldSamples = 64 // Of memory limit for a sample that a query holds, which takes up to 40.
+
 	leastHeadSamples = 100_000
 	mostHeadSamples  = 32_000_000 // More makes fewer and longer flushes, and a longer replay, for little.
 	bytesOfSample    = 64         // Of memory limit for a sample in memory, which gives the head a tenth of it at most.
@@ -61,4 +65,12 @@ func headSamples(c config.Badger, limit int64) int64 {
 		return int64(c.MaxHeadSamples)
 	}
 	return min(max(limit/bytesOfSample, leastHeadSamples), mostHeadSamples)
+}
+
+// heldSamples is the number of samples that all reads may hold in memory together.
+func heldSamples(c config.Query, limit int64) int64 {
+	if c.MaxSamplesTotal > 0 {
+		return int64(c.MaxSamplesTotal)
+	}
+	return min(max(limit/bytesOfHeldSamples, leastHeldSamples), mostHeldSamples)
 }

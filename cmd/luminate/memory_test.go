@@ -40,6 +40,20 @@ func TestHeadSamples(t *testing.T) {
 	f(0, math.MaxInt64, 32_000_000)
 }
 
+func TestHeldSamples(t *testing.T) {
+	f := func(set int, limit, want int64) {
+		t.Helper()
+		if got := heldSamples(config.Query{MaxSamplesTotal: set}, limit); got != want {
+			t.Errorf("setting %d, memory limit %d: %d, want %d", set, limit, got, want)
+		}
+	}
+	f(7, 8<<30, 7)
+	f(0, 4<<30, 64<<20)
+	f(0, 1<<20, 10_000_000)
+	f(0, 64<<30, 200_000_000)
+	f(0, math.MaxInt64, 200_000_000)
+}
+
 func TestLimitMemory(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)

@@ -20,6 +20,7 @@ import (
 	"github.com/luminate-metrics/luminate/internal/ingest"
 	"github.com/luminate-metrics/luminate/internal/metric"
 	"github.com/luminate-metrics/luminate/internal/problem"
+	"github.com/luminate-metrics/luminate/internal/reading"
 	"github.com/luminate-metrics/luminate/internal/server"
 	"github.com/luminate-metrics/luminate/native"
 	"github.com/luminate-metrics/luminate/promql"
@@ -75,6 +76,7 @@ func (m *Main) groups(pipeline *ingest.Pipeline) []server.Group {
 	strict := m.rules(metric.StrictRules(tenancy.Dimension), m.cfg.Native.Limits, "native.limits")
 	q := m.cfg.Query
 	budget := ingest.NewBudget(inFlight(m.cfg.Ingest, debug.SetMemoryLimit(-1)), m.registry)
+	held := reading.NewBudget(heldSamples(q, debug.SetMemoryLimit(-1)), m.registry)
 	write := remotewrite.New(remotewrite.Options{
 		Sink: pipeline, Budget: budget, Rules: &written, Logger: m.log, Registerer: m.registry,
 		MaxCompressed: int(m.cfg.RemoteWrite.MaxBodyBytes), MaxDecoded: int(m.cfg.RemoteWrite.MaxDecodedBytes),
@@ -84,12 +86,12 @@ func (m *Main) groups(pipeline *ingest.Pipeline) []server.Group {
 	read := remoteread.New(remoteread.Options{
 		Source: src, Logger: m.log, Registerer: m.registry,
 		MaxRequest: int(m.cfg.RemoteRead.MaxRequestBytes), MaxMatchers: m.cfg.RemoteRead.MaxMatchers, MaxRegexp: int(m.cfg.RemoteRead.MaxRegexpBytes),
-		MaxSamples: int64(m.cfg.RemoteRead.MaxSamples),
-		MaxFrame:   int(m.cfg.RemoteRead.MaxFrameBytes), MaxConcurrent: m.cfg.RemoteRead.MaxConcurrent,
-		MaxWait: m.cfg.RemoteRead.MaxWait.Std(),
+		MaxSamples: int64(m.cfg.RemoteRead.MaxSamples), Reading: held,
+		MaxFrame: int(m.cfg.RemoteRead.MaxFrameBytes), MaxConcurrent: m.cfg.RemoteRead.MaxConcurrent,
+		MaxWait: m.cfg.RemoteRead.MaxWait.Std(), MaxStall: m.cfg.RemoteRead.MaxStall.Std(), MaxAnswer: m.cfg.Server.WriteTimeout.Std(),
 	})
 	own := native.New(native.Options{
-		Sink: pipeline, Budget: budget, Source: src, Rules: &strict, Logger: m.log, Registerer: m.registry, Now: m.now,
+		Sink: pipeline, Budget: budget, Reading: held, Source: src, Rules: &strict, Logger: m.log, Registerer: m.registry, Now: m.now,
 		Backup: m.backup, BackupAll: m.cfg.Native.BackupAllTenants,
 		Limits: native.Limits{
 			BodyBytes: int64(m.cfg.Native.MaxBodyBytes), DecodedBytes: int64(m.cfg.Native.MaxDecodedBytes), Items: m.cfg.Native.MaxItems,
@@ -98,9 +100,9 @@ func (m *Main) groups(pipeline *ingest.Pipeline) []server.Group {
 		},
 	})
 	prom := promql.New(promql.Options{
-		Source: src, Maintenance: m.store, Logger: m.log, Registerer: m.registry, Now: m.now,
+		Source: src, Reading: held, Maintenance: m.store, Logger: m.log, Registerer: m.registry, Now: m.now,
 		Limits: promql.Limits{
-			MaxSamples: q.MaxSamples, MaxPoints: q.MaxPoints, MaxConcurrent: q.MaxConcurrent, MaxExemplars: q.MaxExemplars,
+			MaxSamples: q.MaxSamples, MaxPoints: q.MaxPoints, MaxConcurrent: q.MaxConcurrent, MaxLookups: q.MaxLookups, MaxExemplars: q.MaxExemplars,
 			MaxFormBytes: int64(q.MaxFormBytes), MaxExpressionBytes: int(q.MaxExpressionBytes), MaxOperators: q.MaxOperators,
 			MaxSubquerySteps: q.MaxSubquerySteps, Timeout: q.Timeout.Std(), Lookback: q.LookbackDelta.Std(),
 		},

@@ -40,6 +40,7 @@ var layers = []row{
 	{"store/clickhouse", "2b"},
 	{"store/storetest", "2c"},
 	{"internal/ingest", "3"},
+	{"internal/reading", "3"},
 	{"remotewrite", "4"},
 	{"remoteread", "4"},
 	{"native", "4"},

@@ -76,7 +76,7 @@ func (p *Pipeline) Release(b *metric.Batch) {
 // for every item whether it is stored, durably, or refused for good. If err is not nil, nothing is known and the whole
 // request may be sent again; the outcome then holds no stored items.
 func (p *Pipeline) Ingest(ctx context.Context, req Request) (Outcome, error) {
-	out := Outcome{Rejected: append(req.Rejected, req.Rules.Apply(req.Batch, p.now())...)}
+	out := Outcome{Rejected: join(req.Rejected, req.Rules.Apply(req.Batch, p.now()))}
 	stored := req.Batch.Counts()
 	if stored.Total() > 0 {
 		refused, err := p.store.Tenant(req.Tenant).Append(ctx, req.Batch)
@@ -87,11 +87,19 @@ func (p *Pipeline) Ingest(ctx context.Context, req Request) (Outcome, error) {
 		for _, r := range refused {
 			stored.Sub(r.Lost)
 		}
-		out.Rejected = append(out.Rejected, refused...)
+		out.Rejected = join(out.Rejected, refused)
 	}
 	out.Stored = stored
 	p.account(req.Protocol, out)
 	return out, nil
+}
+
+// join returns the elements of both lists. There may be millions, and mostly one list is empty.
+func join(a, b []metric.Rejection) []metric.Rejection {
+	if len(a) == 0 {
+		return b
+	}
+	return append(a, b...)
 }
 
 func (p *Pipeline) account(protocol string, out Outcome) {

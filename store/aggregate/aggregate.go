@@ -36,8 +36,11 @@ import (
 // maxSamplesSetting is the configuration key that raises Aggregation.MaxSamples.
 const maxSamplesSetting = "query.max_samples"
 
-// checkEvery is after how many samples a context is looked at.
+// checkEvery is after how many samples or buckets a context is looked at, and what is held is told.
 const checkEvery = 4096
+
+// cellWeight is how many samples take the memory of a bucket.
+const cellWeight = 8
 
 // Fold computes q from the samples of r, which must be a Reader of q.Range. It reads series by series and holds, per
 // group and bucket, a few numbers, or all values if a percentile is asked for.
@@ -181,9 +184,20 @@ func (f *fold) count() error {
 		return f.tooMany()
 	}
 	if f.samplesRead%checkEvery == 0 {
+		if f.pool {
+			return f.hold(1)
+		}
 		return f.ctx.Err()
 	}
 	return nil
+}
+
+// hold tells of checkEvery things more that are kept, each as large as so many samples.
+func (f *fold) hold(weight int64) error {
+	if err := f.ctx.Err(); err != nil || f.q.Hold == nil {
+		return err
+	}
+	return f.q.Hold(weight * checkEvery)
 }
 
 func (f *fold) tooMany() error {
@@ -242,7 +256,7 @@ func (f *fold) cell(of *group, bucket uint64) (*cell, error) {
 		return nil, f.tooMany()
 	}
 	if f.cells%checkEvery == 0 {
-		if err := f.ctx.Err(); err != nil {
+		if err := f.hold(cellWeight); err != nil {
 			return nil, err
 		}
 	}

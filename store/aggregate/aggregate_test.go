@@ -287,6 +287,27 @@ func TestLimits(t *testing.T) {
 	f(2, floats(0, 100_000, 1, 2), 10*time.Second, true) // One gap, eleven buckets.
 }
 
+func TestWhatIsHeldIsTold(t *testing.T) {
+	f := func(fn store.Func, step time.Duration, want int64) {
+		t.Helper()
+		q, held := all(fn), int64(0)
+		q.Step, q.Hold = step, func(n int64) error { held += n; return nil }
+		fold(t, reader(floats(0, 1000, make([]float64, 10_000)...)), q)
+		if held != want {
+			t.Errorf("%v by %v: %d samples are held, want %d", fn, step, held, want)
+		}
+		bad := errors.New("too much is held")
+		q.Hold = func(int64) error { return bad }
+		if _, err := aggregate.Fold(t.Context(), reader(floats(0, 1000, make([]float64, 10_000)...)), q); errors.Is(err, bad) != (want > 0) {
+			t.Errorf("%v by %v: error %v", fn, step, err)
+		}
+	}
+	f(store.Sum, 0, 0)
+	f(store.P95, 0, 8192)               // All values, told by 4096.
+	f(store.Sum, time.Second, 2*4096*8) // All buckets, as large as 8 samples.
+	f(store.P95, time.Second, 2*4096*8+2*4096)
+}
+
 func TestErrors(t *testing.T) {
 	bad := errors.New("bad disk")
 	if _, err := aggregate.Fold(t.Context(), fakeReader{err: bad}, all(store.Sum)); !errors.Is(err, bad) {

@@ -31,7 +31,12 @@ type series struct {
 	start, end int
 }
 
+var _ store.Loaded = (*series)(nil)
+
 func (s *series) Labels() labels.Labels { return s.labels }
+
+// LoadedSamples is the number of samples.
+func (s *series) LoadedSamples() int { return s.end - s.start }
 
 func (s *series) Iterator(reuse chunkenc.Iterator) chunkenc.Iterator {
 	return s.run.iterate(s.start, s.end, reuse)

@@ -104,6 +104,10 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 bench: ## Run all benchmarks with their allocations
 	$(GO) test -run '^$$' -bench . -benchmem -timeout $(TEST_TIMEOUT) $(PACKAGES)
 
+.PHONY: bench-server
+bench-server: build-local ## Measure a whole server under remote write (BENCH_FLAGS='-series 1000000 -samples 10 -windows 2')
+	$(GO) run ./test/bench -bin $(CURDIR)/bin/luminate $(BENCH_FLAGS)
+
 ##@ Keep in order
 
 .PHONY: lint

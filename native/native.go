@@ -48,6 +48,8 @@ type Options struct {
 	Now        func() time.Time      // nil means time.Now.
 	Backup     Backup                // nil means that there are no backups.
 	BackupAll  bool                  // Whether an administrator of one tenant may back up all of them.
+
+	Maintenance Maintenance // For flushes; nil means that there is nothing to flush.
 }
 
 // An API serves the native JSON API. Its handlers may run concurrently.
@@ -67,6 +69,9 @@ type API struct {
 	buffers sync.Pool     // Of *[]byte: request bodies.
 	turns   chan struct{} // Holds an element for each read that runs.
 
+	maintenance Maintenance
+	flushing    chan struct{} // Holds an element while a flush runs.
+
 	queries  *prometheus.HistogramVec
 	examined prometheus.Counter
 }
@@ -76,6 +81,7 @@ func New(o Options) *API {
 	a := &API{
 		sink: o.Sink, budget: o.Budget, reads: o.Reading, source: o.Source, rules: o.Rules, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now,
 		backup: o.Backup, backupAll: o.BackupAll,
+		maintenance: o.Maintenance, flushing: make(chan struct{}, 1),
 		queries: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "luminate_native_query_duration_seconds",
 			Help:    "Time from a valid native query to its result, without the encoding of the answer.",
@@ -123,6 +129,7 @@ func (a *API) Register(add func(method, path string, scope tenancy.Scopes, h htt
 		{http.MethodGet, root + "/cardinality", tenancy.Read, a.serveCardinality},
 		{http.MethodPost, root + "/delete", tenancy.Admin, a.serveDelete},
 		{http.MethodPost, root + "/admin/backup", tenancy.Admin, a.serveBackup},
+		{http.MethodPost, root + "/admin/flush", tenancy.Admin, a.serveFlush},
 	} {
 		add(r.method, r.path, r.scope, a.serve(r.serve))
 	}

@@ -61,6 +61,9 @@ func described(t *testing.T, rt route, w *httptest.ResponseRecorder) {
 		t.Errorf("%s %s: status %d is not described", rt.method, rt.path, w.Code)
 		return
 	}
+	if w.Code == http.StatusNoContent && answer.Value.Content == nil && w.Body.Len() == 0 {
+		return
+	}
 	media, _, _ := mime.ParseMediaType(w.Header().Get("Content-Type"))
 	content := answer.Value.Content[media]
 	if content == nil {
@@ -189,7 +192,8 @@ func TestDescriptionExamples(t *testing.T) {
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			found := examples(t, path, method, item, op)
-			if len(found) == 0 && op.Security == nil && op.Responses.Status(200).Value.Content[native.ArchiveType] == nil {
+			ok := op.Responses.Status(http.StatusOK) // Without one there is nothing to show.
+			if len(found) == 0 && op.Security == nil && ok != nil && ok.Value.Content[native.ArchiveType] == nil {
 				t.Errorf("%s %s has no example", method, path)
 			}
 			for _, e := range found {

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/luminate-metrics/luminate/internal/reading"
@@ -99,7 +100,7 @@ func (s *seriesSet) Next() bool {
 		return false
 	}
 	n := s.load.steps
-	if loaded, ok := s.At().(store.Loaded); ok {
+	if loaded, ok := s.SeriesSet.At().(store.Loaded); ok {
 		n = max(n, int64(loaded.LoadedSamples()))
 	}
 	if s.pending += n; s.pending >= settleAt {
@@ -107,6 +108,8 @@ func (s *seriesSet) Next() bool {
 	}
 	return s.err == nil
 }
+
+func (s *seriesSet) At() storage.Series { return storeSeries{s.SeriesSet.At()} }
 
 func (s *seriesSet) settle() {
 	s.err = s.load.held.Add(s.pending)
@@ -119,6 +122,25 @@ func (s *seriesSet) Err() error {
 	}
 	return fromStore(s.SeriesSet.Err())
 }
+
+// A storeSeries marks the error of an iterator whose samples can't be read as the store's.
+type storeSeries struct{ storage.Series }
+
+func (s storeSeries) Iterator(reuse chunkenc.Iterator) chunkenc.Iterator {
+	it := s.Series.Iterator(reuse)
+	if err := it.Err(); err != nil {
+		return unreadable{chunkenc.NewNopIterator(), fromStore(err)}
+	}
+	return it
+}
+
+// unreadable is no samples, and why.
+type unreadable struct {
+	chunkenc.Iterator
+	err error
+}
+
+func (u unreadable) Err() error { return u.err }
 
 // NewExemplarQueryable returns t as a storage of exemplars.
 func NewExemplarQueryable(t store.Tenant) storage.ExemplarQueryable { return exemplarQueryable{t} }

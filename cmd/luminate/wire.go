@@ -92,7 +92,7 @@ func (m *Main) groups(pipeline *ingest.Pipeline) []server.Group {
 	})
 	own := native.New(native.Options{
 		Sink: pipeline, Budget: budget, Reading: held, Source: src, Rules: &strict, Logger: m.log, Registerer: m.registry, Now: m.now,
-		Backup: m.backup, BackupAll: m.cfg.Native.BackupAllTenants,
+		Backup: m.backup, BackupAll: m.cfg.Native.BackupAllTenants, Maintenance: m.store,
 		Limits: native.Limits{
 			BodyBytes: int64(m.cfg.Native.MaxBodyBytes), DecodedBytes: int64(m.cfg.Native.MaxDecodedBytes), Items: m.cfg.Native.MaxItems,
 			Buckets: int64(q.MaxPoints), Groups: q.MaxGroups, Values: int64(q.MaxValues), Samples: int64(q.MaxSamples),

@@ -29,7 +29,10 @@ type merged struct {
 	run series.Run // If they were loaded to see whether there are any.
 }
 
-var _ storage.Series = (*merged)(nil)
+var (
+	_ storage.Series = (*merged)(nil)
+	_ store.Loaded   = (*merged)(nil)
+)
 
 type located struct {
 	in     *partitionReader
@@ -199,6 +202,9 @@ func (m *merged) columns(to *series.Columns) (ok bool, err error) {
 
 // Labels returns the labels.
 func (m *merged) Labels() labels.Labels { return m.labels }
+
+// LoadedSamples is the number of samples that were loaded already.
+func (m *merged) LoadedSamples() int { return len(m.run) }
 
 // Iterator loads the samples.
 func (m *merged) Iterator(reuse chunkenc.Iterator) chunkenc.Iterator {

@@ -26,6 +26,7 @@ type decoder struct {
 	hold     *ingest.Hold // Grows with what is decoded; nil if its memory is not counted.
 	bodySize int64        // Of the request, as it came and decompressed.
 	bare     int          // Series without anything to store.
+	weighed  int          // Items up to which the hold has grown, as far as they were expected.
 
 	labelBytes    int // What symbols were resolved to, counted against maxLabelBytes.
 	maxLabelBytes int
@@ -52,7 +53,7 @@ func (d *decoder) reset(b *metric.Batch, rules *metric.Rules, maxItems, maxLabel
 		d.known = nil
 	}
 	d.expected.n, d.expected.surprises = 0, 0
-	d.hold, d.bodySize, d.bare = nil, 0, 0
+	d.hold, d.bodySize, d.bare, d.weighed = nil, 0, 0, 0
 	clear(d.rejected)
 	clear(d.symbols)
 	d.rejected, d.symbols = d.rejected[:0], d.symbols[:0]

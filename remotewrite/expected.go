@@ -30,6 +30,12 @@ type expected struct {
 // nextV1 takes in a TimeSeries message.
 func (d *decoder) nextV1(msg []byte, origin int) error {
 	if d.expect(msg, origin) {
+		if d.hold != nil && d.items-d.weighed >= holdEvery {
+			d.weighed = d.items
+			if err := d.hold.Grow(d.memory()); err != nil {
+				return err
+			}
+		}
 		if d.expected.n < block {
 			return nil
 		}

@@ -31,7 +31,10 @@ func TestColumnsTakeWhatIsLater(t *testing.T) {
 		t.Error("what is later was not taken")
 	}
 	want := series.Run{
-		{Timestamp: 1, Value: 10}, {Timestamp: 2, Value: 20}, {Timestamp: 3, Value: 30, Start: 7}, {Timestamp: 4, Value: 40},
+		{Timestamp: 1, Value: 10},
+		{Timestamp: 2, Value: 20},
+		{Timestamp: 3, Value: 30, Start: 7},
+		{Timestamp: 4, Value: 40},
 		{Timestamp: 5, Value: 50, Start: 9},
 	}
 	if d := cmp.Diff(want, c.Run()); d != "" {

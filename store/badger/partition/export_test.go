@@ -99,3 +99,6 @@ func (p *Pass) Held() (counted, actual int) {
 	}
 	return p.count, actual
 }
+
+// Buffer makes w keep at most so many bytes of samples.
+func (w *Writer) Buffer(most int) { w.most = most }

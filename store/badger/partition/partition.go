@@ -84,10 +84,10 @@ func badgerOptions(dir string, logger *slog.Logger) badgerdb.Options {
 		WithMemTableSize(16 << 20).
 		WithNumMemtables(3).
 		WithNumCompactors(2).
-		WithCompression(options.ZSTD).
+		WithCompression(options.None).
 		WithZSTDCompressionLevel(1).
 		WithBlockSize(16 << 10).
-		WithBlockCacheSize(8 << 20).
+		WithBlockCacheSize(0). // Blocks are read where the file is mapped.
 		WithIndexCacheSize(0).
 		WithValueLogFileSize(1 << 20). // All values stay in the tables.
 		WithMetricsEnabled(false).     // They are process-wide.

@@ -41,10 +41,17 @@ type written struct {
 
 func write(tb testing.TB, p *partition.Partition, sequence uint64, finish bool, list ...written) partition.Info {
 	tb.Helper()
+	return writeWith(tb, p, sequence, finish, 1<<20, list...)
+}
+
+// writeWith is write with a bound for the bytes of samples that wait.
+func writeWith(tb testing.TB, p *partition.Partition, sequence uint64, finish bool, most int, list ...written) partition.Info {
+	tb.Helper()
 	w, err := p.NewWriter(sequence)
 	if err != nil {
 		tb.Fatal(err)
 	}
+	w.Buffer(most)
 	for _, x := range list {
 		if err := w.Series(tb.Context(), x.tenant, x.labels, x.run); err != nil {
 			tb.Fatal(err)

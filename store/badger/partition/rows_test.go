@@ -108,11 +108,11 @@ func TestRandomFlushesAgainstModel(t *testing.T) {
 		}
 		m.flushes = append(m.flushes, flush)
 		if sequence == 3 { // Interrupted, done again.
-			write(t, p, sequence, false, list[:len(list)/2]...)
+			writeWith(t, p, sequence, false, rng.IntN(100_000), list[:len(list)/2]...)
 			m.flushes = append(m.flushes, flush)
 			sequence++
 		}
-		write(t, p, sequence, true, list...)
+		writeWith(t, p, sequence, true, rng.IntN(100_000), list...)
 		for range 6 {
 			compare(t, rng, p, &m)
 		}

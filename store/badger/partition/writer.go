@@ -38,7 +38,8 @@ type Writer struct {
 
 	batches  map[uint32]*batch // What waits for the other series of its group.
 	order    []uint32          // Groups in the order in which they came into batches; some are written already.
-	buffered int               // Bytes of samples in batches.
+	buffered int               // Bytes of samples in batches,
+	most     int               // of which there may be so many.
 	begun    map[uint32]begun  // Groups of the tenant of which a part is written.
 	spare    []*batch
 	cutter   cutter
@@ -65,7 +66,7 @@ func (p *Partition) NewWriter(sequence uint64) (*Writer, error) {
 	}
 	return &Writer{
 		p: p, sequence: sequence, info: info, snapshot: p.db.NewTransaction(false), txn: p.db.NewTransaction(true),
-		batches: map[uint32]*batch{}, begun: map[uint32]begun{},
+		batches: map[uint32]*batch{}, most: mostBuffered, begun: map[uint32]begun{},
 	}, nil
 }
 
@@ -123,7 +124,7 @@ func (w *Writer) Add(ctx context.Context, tenant tenancy.ID, id ID, floats rowgr
 	if b.arrived == math.MaxUint64 {
 		return w.writeGroup(id.group(), b)
 	}
-	for w.buffered > mostBuffered && len(w.batches) > 1 {
+	for w.buffered > w.most && len(w.batches) > 1 {
 		if err := w.writeOldest(); err != nil {
 			return err
 		}

@@ -9,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/luminate-metrics/luminate/internal/metric"
+	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger/partition"
 	"github.com/luminate-metrics/luminate/store/badger/rowgroup"
 )
@@ -108,6 +111,9 @@ func BenchmarkFlush(b *testing.B) {
 				b.Fatal(err)
 			}
 			took := cpu(b) - start - made
+			if sequence == 0 {
+				b.ReportMetric(float64(indexBytes(b, dir))/series, "index-B/series")
+			}
 			before := size
 			size = bytesOf(b, dir)
 			name := "known"
@@ -132,4 +138,117 @@ func bytesOf(tb testing.TB, dir string) (size int64) {
 		size += t.Size
 	}
 	return size
+}
+
+// indexBytes is what all entries but row groups take, what Badger adds to an entry aside.
+func indexBytes(tb testing.TB, dir string) (size int64) {
+	tb.Helper()
+	p, err := partition.Open(partition.Options{Dir: dir})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	byKind := map[string]int64{}
+	err = p.Entries(tb.Context(), func(key, value []byte) error {
+		n := int64(len(key) + len(value))
+		kind := string(key[:1])
+		switch kind {
+		case "x":
+			kind += fmt.Sprint(key[len(key)-5])
+		case "d":
+			kind += fmt.Sprint(key[7])
+		}
+		byKind[kind] += n
+		if kind != "d1" {
+			size += n
+		}
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Log(byKind)
+	return size
+}
+
+// BenchmarkRead reports what it costs to find and load series of a partition with three flushes.
+func BenchmarkRead(b *testing.B) {
+	const series = 50_000
+	p, total := fleetOf(b, series, 20, 60, 60)
+	regex := labels.MustNewMatcher(labels.MatchRegexp, "customer_id", "c0.*[05]")
+	metric := labels.MustNewMatcher(labels.MatchEqual, "__name__", "app_http_requests_04_total")
+	for name, ms := range map[string][]*labels.Matcher{"all": nil, "metric": {metric}, "regex": {regex}} {
+		b.Run("select="+name, func(b *testing.B) {
+			found := 0
+			for b.Loop() {
+				r := p.NewReader("a")
+				list, err := r.Select(b.Context(), store.Selection{Matchers: ms})
+				if found = len(list); err != nil || found == 0 {
+					b.Fatal(found, err)
+				}
+				r.Close()
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/float64(found), "us/series")
+		})
+	}
+	b.Run("load", func(b *testing.B) {
+		for b.Loop() {
+			r := p.NewReader("a")
+			list, err := r.Select(b.Context(), store.Selection{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			c, pass, n := r.NewCursor(store.AllTime()), partition.NewPass(), 0
+			for i := range list {
+				pass.Expect(&list[i])
+			}
+			for i := range list {
+				run, err := c.Load(&list[i], pass, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				n += len(run)
+			}
+			c.Close()
+			r.Close()
+			if n != total {
+				b.Fatal(n, total)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(total), "ns/sample")
+	})
+}
+
+// fleetOf is a partition with some flushes of all series, of n samples each.
+func fleetOf(b *testing.B, series int, flushes ...int) (p *partition.Partition, samples int) {
+	b.Helper()
+	p = open(b)
+	rng, values := rand.New(rand.NewPCG(1, 2)), make([]float64, series)
+	var canonical []byte
+	var column rowgroup.Column
+	at := 0
+	for sequence, n := range flushes {
+		w, err := p.NewWriter(uint64(sequence + 1))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i := range series {
+			canonical = benchLabels(canonical[:0], i)
+			id, err := w.Resolve(b.Context(), "a", canonical)
+			if err != nil {
+				b.Fatal(err)
+			}
+			benchSamples(rng, &column, values, i, at, n)
+			if err := w.Add(b.Context(), "a", id, column, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if _, err := w.Finish(); err != nil {
+			b.Fatal(err)
+		}
+		at += n
+	}
+	return p, at * series
 }

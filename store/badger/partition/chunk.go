@@ -13,7 +13,7 @@ import (
 
 // Version is the format of the partitions that this program reads and writes. It is the first byte of each value that
 // has no version of its own.
-const Version = 2
+const Version = 3
 
 // ErrVersion reports a partition of another format than Version.
 var ErrVersion = errors.New("partition: unknown version of the format")

@@ -127,9 +127,9 @@ func golden() series.Run {
 	return run
 }
 
-// TestGoldenV2 reads a chunk that version 2 of the format wrote. A new version keeps the file and adds its own.
-func TestGoldenV2(t *testing.T) {
-	data, err := os.ReadFile("testdata/chunk-v2.hex")
+// TestGoldenV3 reads a chunk that version 3 of the format wrote. A new version keeps the file and adds its own.
+func TestGoldenV3(t *testing.T) {
+	data, err := os.ReadFile("testdata/chunk-v3.hex")
 	if err != nil {
 		t.Fatal(err)
 	}

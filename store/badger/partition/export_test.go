@@ -2,6 +2,7 @@ package partition
 
 import (
 	"context"
+	"encoding/binary"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
 
@@ -32,14 +33,28 @@ func ChunkKey(tenant tenancy.ID, id ID, sequence uint64, part int) []byte {
 
 // RowsKey is the key of a row group.
 func RowsKey(tenant tenancy.ID, id ID, first int64, sequence uint64) []byte {
-	return rowsKey(tenant, id.group(), first, sequence)
+	return rowsKey(tenant, id.group(), first, sequence, 0)
 }
 
 // CensusKey is the key of the census of the group of a series.
 func CensusKey(tenant tenancy.ID, id ID) []byte { return censusKey(tenant, id.group()) }
 
-// SeriesKey is the key of a series.
-func SeriesKey(tenant tenancy.ID, id ID) []byte { return seriesKey(tenant, id) }
+// TenantKey is the key of the entry of a tenant.
+func TenantKey(tenant tenancy.ID) []byte { return tenantKey(kindTenant, tenant) }
+
+// Pages of the index.
+const (
+	HeadPage     = 0
+	ValuesPage   = 1
+	PostingsPage = 2
+	LabelsPage   = 3
+	HashesPage   = 4
+)
+
+// IndexKey is the key of a page of the index.
+func IndexKey(tenant tenancy.ID, first ID, kind byte, number uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(segmentKey(tenant, uint32(first)), kind), number)
+}
 
 // Get returns an entry.
 func (p *Partition) Get(key []byte) (value []byte, err error) {
@@ -57,11 +72,6 @@ func RecodeCensus(value []byte) ([]byte, error) {
 		return nil, err
 	}
 	return c.encode(), nil
-}
-
-// PairKey is the key of a label value in the index.
-func PairKey(tenant tenancy.ID, name, value string) []byte {
-	return pairKey(kindValue, tenant, name, value)
 }
 
 // Delete removes an entry behind the partition's back.
@@ -89,3 +99,6 @@ func (p *Pass) Held() (counted, actual int) {
 	}
 	return p.count, actual
 }
+
+// Buffer makes w keep at most so many bytes of samples.
+func (w *Writer) Buffer(most int) { w.most = most }

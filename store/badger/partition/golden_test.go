@@ -27,9 +27,9 @@ func entries(t *testing.T, p *partition.Partition) string {
 	return b.String()
 }
 
-// TestGoldenPartitionV2 writes what version 2 wrote, key by key, and reads what version 2 wrote. A new version keeps the
+// TestGoldenPartitionV3 writes what version 3 wrote, key by key, and reads what version 3 wrote. A new version keeps the
 // file and adds its own.
-func TestGoldenPartitionV2(t *testing.T) {
+func TestGoldenPartitionV3(t *testing.T) {
 	long := strings.Repeat("long", 150)
 	up := labels.FromStrings("__name__", "up", "job", "a")
 	p := open(t)
@@ -38,7 +38,7 @@ func TestGoldenPartitionV2(t *testing.T) {
 		written{"a", labels.FromStrings("__name__", "up", "path", long), at(2000, 2)},
 		written{"ab", up, golden()})
 	write(t, p, 9, true, written{"a", up, at(1000, 3)})
-	file, err := os.ReadFile("testdata/partition-v2.txt")
+	file, err := os.ReadFile("testdata/partition-v3.txt")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func Inspect(ctx context.Context, opts Options, found func(Damage)) (counts Coun
 		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, p.db.Close()) }()
+		defer func() { err = errors.Join(err, p.Close()) }()
 		if err := p.check(Options{Expect: opts.Expect}); errors.Is(err, ErrVersion) {
 			return err
 		} else if err != nil {

@@ -11,8 +11,10 @@ import (
 
 	badgerdb "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/luminate-metrics/luminate/store"
+	"github.com/luminate-metrics/luminate/store/badger/partition/index"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
 
@@ -27,8 +29,9 @@ type Options struct {
 
 // A Partition is an open partition. Any number of goroutines may read it while one writes.
 type Partition struct {
-	dir string
-	db  *badgerdb.DB
+	dir     string
+	db      *badgerdb.DB
+	decoder *zstd.Decoder
 }
 
 // Open opens or creates the partition in opts.Dir. If it holds less than it should the error wraps store.ErrCorrupt.
@@ -42,7 +45,7 @@ func Open(opts Options) (*Partition, error) {
 		return nil, err
 	}
 	if err := p.check(opts); err != nil {
-		return nil, errors.Join(fmt.Errorf("partition: open %s: %w", opts.Dir, err), p.db.Close())
+		return nil, errors.Join(fmt.Errorf("partition: open %s: %w", opts.Dir, err), p.Close())
 	}
 	return p, nil
 }
@@ -57,14 +60,19 @@ func open(dir string, frozen bool, logger *slog.Logger, change func(badgerdb.Opt
 	if err := checkTables(dir); err != nil {
 		return nil, fmt.Errorf("partition: open %s: %w", dir, err)
 	}
+	decoder, err := index.NewDecoder()
+	if err != nil {
+		return nil, fmt.Errorf("partition: open %s: %w", dir, err)
+	}
 	db, err := badgerdb.Open(change(badgerOptions(dir, logger)))
 	if err != nil {
+		decoder.Close()
 		if errno := syscall.Errno(0); !errors.As(err, &errno) {
 			err = fmt.Errorf("%w: %w", store.ErrCorrupt, err) // Not the system's refusal, so the content's.
 		}
 		return nil, fmt.Errorf("partition: open %s: %w", dir, err)
 	}
-	return &Partition{dir, db}, nil
+	return &Partition{dir, db, decoder}, nil
 }
 
 func badgerOptions(dir string, logger *slog.Logger) badgerdb.Options {
@@ -76,10 +84,10 @@ func badgerOptions(dir string, logger *slog.Logger) badgerdb.Options {
 		WithMemTableSize(16 << 20).
 		WithNumMemtables(3).
 		WithNumCompactors(2).
-		WithCompression(options.ZSTD).
+		WithCompression(options.None).
 		WithZSTDCompressionLevel(1).
 		WithBlockSize(16 << 10).
-		WithBlockCacheSize(8 << 20).
+		WithBlockCacheSize(0). // Blocks are read where the file is mapped.
 		WithIndexCacheSize(0).
 		WithValueLogFileSize(1 << 20). // All values stay in the tables.
 		WithMetricsEnabled(false).     // They are process-wide.
@@ -143,13 +151,11 @@ func (p *Partition) Tenants(ctx context.Context) ([]tenancy.ID, error) {
 	return out, err
 }
 
-// SeriesOf is the number of series of a tenant; an interrupted flush may have left more.
+// SeriesOf is the number of series of a tenant.
 func (p *Partition) SeriesOf(tenant tenancy.ID) (n uint64, err error) {
 	err = p.db.View(func(txn *badgerdb.Txn) error {
-		value, err := get(txn, tenantKey(kindTenant, tenant))
-		if value != nil && err == nil {
-			n, err = decodeCount(value)
-		}
+		t, err := readTenant(txn, tenant)
+		n = t.series()
 		return err
 	})
 	if err != nil {
@@ -160,6 +166,7 @@ func (p *Partition) SeriesOf(tenant tenancy.ID) (n uint64, err error) {
 
 // Close closes the partition. All readers must be closed before.
 func (p *Partition) Close() error {
+	p.decoder.Close()
 	if err := p.db.Close(); err != nil {
 		return fmt.Errorf("partition: close %s: %w", p.dir, err)
 	}
@@ -180,6 +187,19 @@ func get(txn *badgerdb.Txn, key []byte) ([]byte, error) {
 		value = []byte{}
 	}
 	return value, err
+}
+
+// fetchFrom returns what reads pages of the index.
+func fetchFrom(txn *badgerdb.Txn) index.Fetch {
+	return func(key []byte, f func(value []byte) error) error {
+		item, err := txn.Get(key)
+		if errors.Is(err, badgerdb.ErrKeyNotFound) {
+			return index.ErrMissing
+		} else if err != nil {
+			return err
+		}
+		return item.Value(f)
+	}
 }
 
 // scan calls f with the rest of the key, and the value, of each entry with the prefix, in the order of keys. Both are

@@ -41,10 +41,17 @@ type written struct {
 
 func write(tb testing.TB, p *partition.Partition, sequence uint64, finish bool, list ...written) partition.Info {
 	tb.Helper()
+	return writeWith(tb, p, sequence, finish, 1<<20, list...)
+}
+
+// writeWith is write with a bound for the bytes of samples that wait.
+func writeWith(tb testing.TB, p *partition.Partition, sequence uint64, finish bool, most int, list ...written) partition.Info {
+	tb.Helper()
 	w, err := p.NewWriter(sequence)
 	if err != nil {
 		tb.Fatal(err)
 	}
+	w.Buffer(most)
 	for _, x := range list {
 		if err := w.Series(tb.Context(), x.tenant, x.labels, x.run); err != nil {
 			tb.Fatal(err)
@@ -187,7 +194,8 @@ func move(p *partition.Partition, from, to []byte) error {
 func TestMissingEntriesAreCorruption(t *testing.T) {
 	up, down := labels.FromStrings("__name__", "up"), labels.FromStrings("__name__", "down")
 	const id = partition.ID(0)
-	seriesKey, censusKey, rowsKey := partition.SeriesKey("a", id), partition.CensusKey("a", id), partition.RowsKey("a", id, 1, 1)
+	page := func(kind byte) []byte { return partition.IndexKey("a", id, kind, 0) }
+	labelsKey, censusKey, rowsKey := page(partition.LabelsPage), partition.CensusKey("a", id), partition.RowsKey("a", id, 1, 1)
 	byName := labels.MustNewMatcher(labels.MatchEqual, "__name__", "up")
 	for name, c := range map[string]struct {
 		do func(p *partition.Partition) error
@@ -196,9 +204,15 @@ func TestMissingEntriesAreCorruption(t *testing.T) {
 		"rows":               {func(p *partition.Partition) error { return p.Delete(rowsKey) }, nil},
 		"chunk":              {func(p *partition.Partition) error { return p.Delete(partition.ChunkKey("a", id+2, 1, 0)) }, nil},
 		"census":             {func(p *partition.Partition) error { return p.Delete(censusKey) }, nil},
-		"series, by index":   {func(p *partition.Partition) error { return p.Delete(seriesKey) }, []*labels.Matcher{byName}},
-		"series, in a scan":  {func(p *partition.Partition) error { return p.Delete(seriesKey) }, nil},
-		"labels are damaged": {func(p *partition.Partition) error { return p.Set(seriesKey, []byte("garbage")) }, nil},
+		"labels, by index":   {func(p *partition.Partition) error { return p.Delete(labelsKey) }, []*labels.Matcher{byName}},
+		"labels, in a scan":  {func(p *partition.Partition) error { return p.Delete(labelsKey) }, nil},
+		"labels are damaged": {func(p *partition.Partition) error { return p.Set(labelsKey, []byte("garbage")) }, nil},
+		"head of the index":  {func(p *partition.Partition) error { return p.Delete(page(partition.HeadPage)) }, nil},
+		"values":             {func(p *partition.Partition) error { return p.Delete(page(partition.ValuesPage)) }, []*labels.Matcher{byName}},
+		"postings":           {func(p *partition.Partition) error { return p.Delete(page(partition.PostingsPage)) }, []*labels.Matcher{byName}},
+		"a page of another":  {func(p *partition.Partition) error { return move(p, labelsKey, page(partition.PostingsPage)) }, []*labels.Matcher{byName}},
+		"tenant":             {func(p *partition.Partition) error { return p.Delete(partition.TenantKey("a")) }, nil},
+		"tenant is damaged":  {func(p *partition.Partition) error { return p.Set(partition.TenantKey("a"), []byte("garbage")) }, nil},
 		"census is damaged":  {func(p *partition.Partition) error { return p.Set(censusKey, []byte{1, 2, 3, 4, 5, 6}) }, nil},
 		"a key of nonsense": {func(p *partition.Partition) error {
 			return p.Set(append(bytes.Clone(censusKey[:len(censusKey)-1]), 1, 2), nil)

@@ -4,21 +4,27 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
 	"github.com/prometheus/prometheus/model/labels"
 
-	"github.com/luminate-metrics/luminate/internal/metric"
 	"github.com/luminate-metrics/luminate/store"
+	"github.com/luminate-metrics/luminate/store/badger/partition/index"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
 
 // A Reader is a view of one tenant in a partition as it was when the Reader was opened. It may be used by any number of
 // goroutines; a Cursor by one.
 type Reader struct {
-	dir    string
+	part   *Partition
 	txn    *badgerdb.Txn
 	tenant tenancy.ID
+
+	once     sync.Once // For what follows.
+	entry    tenantEntry
+	segments []*index.Directory
+	err      error
 }
 
 // A Series is a series of a partition.
@@ -38,210 +44,147 @@ type Mask struct {
 
 // NewReader opens a view.
 func (p *Partition) NewReader(tenant tenancy.ID) *Reader {
-	return &Reader{p.dir, p.db.NewTransaction(false), tenant}
+	return &Reader{part: p, txn: p.db.NewTransaction(false), tenant: tenant}
 }
 
 // Close releases the view. All cursors must be closed before.
 func (r *Reader) Close() { r.txn.Discard() }
 
 func (r *Reader) corrupt(format string, args ...any) error {
-	return fmt.Errorf("partition: read %s: tenant %s: %w: %s", r.dir, r.tenant, store.ErrCorrupt, fmt.Sprintf(format, args...))
+	return fmt.Errorf("partition: read %s: tenant %s: %w: %s", r.part.dir, r.tenant, store.ErrCorrupt, fmt.Sprintf(format, args...))
+}
+
+// failed says where an error comes from.
+func (r *Reader) failed(err error) error {
+	return fmt.Errorf("partition: read %s: tenant %s: %w", r.part.dir, r.tenant, err)
+}
+
+// index returns readers of all segments, for one goroutine.
+func (r *Reader) index() ([]*index.Segment, error) {
+	r.once.Do(func() {
+		if r.entry, r.err = readTenant(r.txn, r.tenant); r.err != nil {
+			return
+		}
+		for _, s := range r.entry.segments {
+			d, err := r.part.directory(r.txn, r.tenant, s)
+			if err != nil {
+				r.err = err
+				return
+			}
+			r.segments = append(r.segments, d)
+		}
+	})
+	if r.err != nil {
+		return nil, r.failed(r.err)
+	}
+	out := make([]*index.Segment, len(r.segments))
+	for i, d := range r.segments {
+		out[i] = index.NewSegment(d, fetchFrom(r.txn), r.part.decoder)
+	}
+	return out, nil
 }
 
 // Select returns the series that match sel, in the order of their ids.
 func (r *Reader) Select(ctx context.Context, sel store.Selection) ([]Series, error) {
-	ids, all, err := r.candidates(ctx, sel)
+	segments, err := r.index()
 	if err != nil {
 		return nil, err
 	}
-	if all {
-		return r.selectAll(ctx, sel)
-	}
-	p := picker{r: r, sel: sel}
-	for i, id := range ids {
-		if i%256 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		value, err := get(r.txn, seriesKey(r.tenant, id))
+	p := picker{r: r, ctx: ctx}
+	for i, s := range segments {
+		set, err := s.Match(ctx, sel.Matchers)
 		if err != nil {
-			return nil, err
+			return nil, r.failed(err)
 		}
-		if value == nil {
-			return nil, r.corrupt("series %d is in the index only", id)
-		}
-		if err := p.take(id, value); err != nil {
-			return nil, err
+		first := r.entry.segments[i].first
+		if err := set.All(func(n uint32) error { return p.take(s, first, n) }); err != nil {
+			return nil, r.failed(err)
 		}
 	}
 	return p.out, ctx.Err()
 }
 
-func (r *Reader) selectAll(ctx context.Context, sel store.Selection) ([]Series, error) {
-	p := picker{r: r, sel: sel}
-	seen := uint64(0)
-	err := scan(ctx, r.txn, tenantKey(kindSeries, r.tenant), func(rest, value []byte) error {
-		id, ok := idIn(rest)
-		if !ok {
-			return r.corrupt("series key")
-		}
-		seen++
-		return p.take(id, value)
-	})
-	if err != nil {
-		return nil, err
-	}
-	value, err := get(r.txn, tenantKey(kindTenant, r.tenant))
-	if err != nil || value == nil {
-		return p.out, err
-	}
-	switch count, err := decodeCount(value); {
-	case err != nil:
-		return nil, r.corrupt("%v", err)
-	case seen < count:
-		return nil, r.corrupt("%d series are there, %d were written", seen, count)
-	}
-	return p.out, nil
-}
-
-// A picker takes the series that match, in ascending order of ids.
+// A picker takes series in ascending order of ids.
 type picker struct {
 	r   *Reader
-	sel store.Selection
+	ctx context.Context
 	out []Series
 
 	group  uint32 // Of census.
 	census *census
 }
 
-// take takes the series if it matches.
-func (p *picker) take(id ID, value []byte) error {
-	_, canonical, err := decodeSeries(value)
+// take takes series n of a segment.
+func (p *picker) take(s *index.Segment, first, n uint32) error {
+	if n%256 == 0 && p.ctx.Err() != nil {
+		return p.ctx.Err()
+	}
+	ls, err := s.Labels(n)
 	if err != nil {
-		return p.r.corrupt("series %d: %v", id, err)
+		return err
 	}
-	ls, err := metric.DecodeLabels(canonical)
-	if err != nil {
-		return p.r.corrupt("series %d: %v", id, err)
-	}
-	if !p.sel.Matches(ls) {
-		return nil
-	}
+	id := ID(first + n)
 	if p.census == nil || p.group != id.group() {
-		if value, err = get(p.r.txn, censusKey(p.r.tenant, id.group())); err != nil {
+		value, err := get(p.r.txn, censusKey(p.r.tenant, id.group()))
+		if err != nil {
 			return err
 		}
 		if value == nil {
-			return p.r.corrupt("series %s has no census", ls)
+			return fmt.Errorf("%w: series %s has no census", store.ErrCorrupt, ls)
 		}
 		if p.census, err = decodeCensus(value); err != nil {
-			return p.r.corrupt("series %s: %v", ls, err)
+			return fmt.Errorf("series %s: %w", ls, err)
 		}
 		p.group = id.group()
 	}
 	c := p.census
 	if c.members>>id.member()&1 == 0 {
-		return p.r.corrupt("series %s is not in the census", ls)
+		return fmt.Errorf("%w: series %s is not in the census", store.ErrCorrupt, ls)
 	}
 	p.out = append(p.out, Series{ID: id, Labels: ls, Range: c.ranges[id.member()], rows: c.rows, chunks: c.chunks})
 	return nil
 }
 
-// candidates returns the ids of the series that may match, ascending; or all, which stands for every series.
-func (r *Reader) candidates(ctx context.Context, sel store.Selection) (ids []ID, all bool, err error) {
-	all = true
-	narrow := func(found []ID) {
-		if all {
-			ids, all = found, false
-		} else {
-			ids = intersect(ids, found)
-		}
-	}
-	for _, m := range sel.Matchers {
-		if m.Type != labels.MatchEqual || m.Value == "" {
-			continue
-		}
-		found, err := r.postings(ctx, nil, m.Name, m.Value)
-		if err != nil {
-			return nil, false, err
-		}
-		if narrow(found); len(ids) == 0 {
-			return nil, false, nil
-		}
-	}
-	if !all {
-		return ids, false, nil
-	}
-	for _, m := range sel.Matchers {
-		if m.Matches("") {
-			continue
-		}
-		var found []ID
-		values, err := r.LabelValues(ctx, m.Name)
-		if err != nil {
-			return nil, false, err
-		}
-		for _, v := range values {
-			if !m.Matches(v) {
-				continue
-			}
-			if found, err = r.postings(ctx, found, m.Name, v); err != nil {
-				return nil, false, err
-			}
-		}
-		slices.Sort(found)
-		return found, false, nil
-	}
-	return nil, true, nil
-}
-
-// intersect returns what is in both ascending lists, in the memory of a.
-func intersect(a, b []ID) []ID {
-	out := a[:0]
-	for len(a) > 0 && len(b) > 0 {
-		switch {
-		case a[0] < b[0]:
-			a = a[1:]
-		case a[0] > b[0]:
-			b = b[1:]
-		default:
-			out, a, b = append(out, a[0]), a[1:], b[1:]
-		}
-	}
-	return out
-}
-
-// postings appends the ids of the series with the given label, ascending.
-func (r *Reader) postings(ctx context.Context, dst []ID, name, value string) ([]ID, error) {
-	err := scan(ctx, r.txn, pairKey(kindPostings, r.tenant, name, value), func(rest, _ []byte) error {
-		id, ok := idIn(rest)
-		if !ok {
-			return r.corrupt("postings key")
-		}
-		dst = append(dst, id)
-		return nil
-	})
-	return dst, err
-}
-
-// LabelNames returns the names of all labels, in no order. Names of deleted series are among them.
+// LabelNames returns the names of all labels, in order. Names of deleted series are among them.
 func (r *Reader) LabelNames(ctx context.Context) ([]string, error) {
-	return r.texts(ctx, tenantKey(kindName, r.tenant))
-}
-
-// LabelValues returns the values of a label, in no order. Values of deleted series are among them.
-func (r *Reader) LabelValues(ctx context.Context, name string) ([]string, error) {
-	return r.texts(ctx, pairPrefix(kindValue, r.tenant, name))
-}
-
-func (r *Reader) texts(ctx context.Context, prefix []byte) ([]string, error) {
+	segments, err := r.index()
+	if err != nil {
+		return nil, err
+	}
 	var out []string
-	err := scan(ctx, r.txn, prefix, func(rest, value []byte) error {
-		s, ok := textIn(rest, value)
-		if !ok {
-			return r.corrupt("index key")
+	for _, s := range segments {
+		s.Names(func(name string) { out = append(out, name) })
+	}
+	return distinct(out, len(segments)), ctx.Err()
+}
+
+// LabelValues returns the values of a label, in order. Values of deleted series are among them.
+func (r *Reader) LabelValues(ctx context.Context, name string) ([]string, error) {
+	segments, err := r.index()
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, s := range segments {
+		err := s.Values(name, func(value string) error {
+			out = append(out, value)
+			return nil
+		})
+		if err == nil {
+			err = ctx.Err()
 		}
-		out = append(out, s)
-		return nil
-	})
-	return out, err
+		if err != nil {
+			return nil, r.failed(err)
+		}
+	}
+	return distinct(out, len(segments)), nil
+}
+
+// distinct sorts what came from a number of sorted lists.
+func distinct(list []string, lists int) []string {
+	if lists > 1 {
+		slices.Sort(list)
+		list = slices.Compact(list)
+	}
+	return list
 }

@@ -203,8 +203,11 @@ func fill(c rowgroup.Column, run series.Run) rowgroup.Column {
 	return c
 }
 
-// writeGroup writes the samples of a group, the census always together with the values that it counts, and before them
-// the labels of new series.
+// bytes is what the samples take, histograms aside.
+func (b *batch) bytes() int { return 8 * (len(b.timestamps) + len(b.values) + len(b.starts)) }
+
+// writeGroup writes the samples of a group, the census always together with the values that it counts, and lets go of the
+// batch.
 func (w *Writer) writeGroup(group uint32, b *batch) error {
 	c, err := w.census(group)
 	if err != nil {
@@ -212,31 +215,22 @@ func (w *Writer) writeGroup(group uint32, b *batch) error {
 	}
 	for set := b.arrived; set != 0; set &= set - 1 {
 		i := bits.TrailingZeros64(set)
-		s, ok := w.unwritten[idAt(group, i)]
-		if !ok && c.members>>i&1 == 0 {
-			return w.failed(fmt.Errorf("series %d was never resolved", idAt(group, i)))
-		}
 		c.include(i, b.span(i))
-		if ok && s.isNew {
-			w.add(seriesKey(w.tenant, idAt(group, i)), encodeSeries(w.sequence, s.canonical))
-			w.fresh++
-			// All labels of a group may be too large for one transaction.
-			if w.waiting += len(s.canonical); w.waiting > unitBytes {
-				if err := w.groupUnit(c, group); err != nil {
-					return err
-				}
-			}
-		}
 	}
-	if err := w.addRows(c, group, b); err != nil {
+	part := w.begun[group].parts
+	if err := w.addRows(c, group, part, b); err != nil {
 		return err
 	}
-	if err := w.groupUnit(c, group); err != nil {
+	value := c.encode()
+	w.add(censusKey(w.tenant, group), value)
+	if err := w.endUnit(); err != nil {
 		return err
 	}
-	if err := w.indexGroup(group, b); err != nil {
-		return err
+	if b.arrived != math.MaxUint64 {
+		w.begun[group] = begun{value, part + 1}
 	}
+	delete(w.batches, group)
+	w.buffered -= b.bytes()
 	if b.reset(); len(w.spare) < spareBatches {
 		w.spare = append(w.spare, b)
 	}
@@ -244,7 +238,7 @@ func (w *Writer) writeGroup(group uint32, b *batch) error {
 }
 
 // addRows adds the values with the samples of a group.
-func (w *Writer) addRows(c *census, group uint32, b *batch) error {
+func (w *Writer) addRows(c *census, group uint32, part uint8, b *batch) error {
 	w.cutter.begin(b)
 	for {
 		r, err := w.cutter.next()
@@ -258,7 +252,7 @@ func (w *Writer) addRows(c *census, group uint32, b *batch) error {
 			w.info.Short += uint64(r.members)
 		}
 		c.rows++
-		if err := w.addData(c, group, rowsKey(w.tenant, group, r.first, w.sequence), r.value); err != nil {
+		if err := w.addData(c, group, rowsKey(w.tenant, group, r.first, w.sequence, part), r.value); err != nil {
 			return err
 		}
 	}
@@ -284,42 +278,15 @@ func idAt(group uint32, member int) ID { return ID(group*rowgroup.MaxMembers + u
 func (w *Writer) addData(c *census, group uint32, key, value []byte) error {
 	w.info.Chunks++
 	w.add(key, value)
-	if w.waiting += len(value); w.waiting > unitBytes {
-		return w.groupUnit(c, group)
-	}
-	return nil
-}
-
-// groupUnit writes what is pending with the census.
-func (w *Writer) groupUnit(c *census, group uint32) error {
-	if len(w.pending) == 0 {
+	if w.waiting += len(value); w.waiting <= unitBytes {
 		return nil
 	}
-	w.waiting = 0
 	w.add(censusKey(w.tenant, group), c.encode())
-	if err := w.unit(); err != nil {
-		return err
-	}
-	if w.fresh > 0 { // Now that they are in the transaction: the count is never too high.
-		w.series += w.fresh
-		w.info.Series += w.fresh
-		w.fresh, w.counted = 0, true
-	}
-	return nil
+	return w.endUnit()
 }
 
-func (w *Writer) indexGroup(group uint32, b *batch) error {
-	for set := b.arrived; set != 0; set &= set - 1 {
-		id := idAt(group, bits.TrailingZeros64(set))
-		s, ok := w.unwritten[id]
-		if !ok {
-			continue
-		}
-		// The index comes last: a series that is in it exists. What an interrupted flush began gets it now.
-		if err := w.index(id, s.canonical); err != nil {
-			return err
-		}
-		delete(w.unwritten, id)
-	}
-	return nil
+// endUnit writes what is pending, which a census ends.
+func (w *Writer) endUnit() error {
+	w.waiting = 0
+	return w.unit()
 }

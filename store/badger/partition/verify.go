@@ -10,10 +10,9 @@ import (
 	"math/bits"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
-	"github.com/prometheus/prometheus/model/labels"
 
-	"github.com/luminate-metrics/luminate/internal/metric"
 	"github.com/luminate-metrics/luminate/store"
+	"github.com/luminate-metrics/luminate/store/badger/partition/index"
 	"github.com/luminate-metrics/luminate/store/badger/rowgroup"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
@@ -34,7 +33,7 @@ type Counts struct{ Series, Chunks, Samples uint64 }
 func (p *Partition) Verify(ctx context.Context, read func(bytes int) error, found func(Damage)) (Counts, error) {
 	txn := p.db.NewTransaction(false)
 	defer txn.Discard()
-	v := verification{txn: txn, found: found, tenants: map[tenancy.ID]uint64{}}
+	v := verification{p: p, ctx: ctx, txn: txn, found: found}
 	err := v.run(ctx, read)
 	if err == nil {
 		err = v.tables(p.db)
@@ -47,14 +46,15 @@ func (p *Partition) Verify(ctx context.Context, read func(bytes int) error, foun
 
 // verification is the state of a Verify.
 type verification struct {
-	txn     *badgerdb.Txn
-	found   func(Damage)
-	info    Info
-	seen    Counts
-	tenants map[tenancy.ID]uint64 // How many series each has.
-	now     counted
-	read    bool // Whether all data were.
-	rows    rowgroup.Reader
+	p     *Partition
+	ctx   context.Context
+	txn   *badgerdb.Txn
+	found func(Damage)
+	info  Info
+	seen  Counts
+	now   counted
+	read  bool // Whether all data were.
+	rows  rowgroup.Reader
 }
 
 // counted is the group whose values are being read; their keys stand behind that of its census.
@@ -65,8 +65,6 @@ type counted struct {
 	census *census // nil if there is none that can be read.
 	rows   uint64
 	chunks uint64
-
-	missing bool // Whether there is no census. Known when the series are read.
 }
 
 // String says which series the group has.
@@ -120,7 +118,7 @@ func (v *verification) run(ctx context.Context, read func(int) error) error {
 	return ctx.Err()
 }
 
-// entry checks one entry. They come in the order of their kinds: d, i, n, p, s, t, v.
+// entry checks one entry. They come in the order of their kinds: d, i, t, x.
 func (v *verification) entry(key, value []byte) error {
 	kind, rest := key[0], key[1:]
 	if kind != kindData {
@@ -139,15 +137,9 @@ func (v *verification) entry(key, value []byte) error {
 	switch kind {
 	case kindData:
 		return v.data(tenant, key, rest, value)
-	case kindSeries:
-		return v.series(tenant, rest, value)
 	case kindTenant:
-		v.count(tenant, value)
-	case kindName:
-		if _, ok := textIn(rest, value); !ok {
-			v.damage(tenant, "a label name in lists of names", "a label name in the index")
-		}
-	case kindValue, kindPostings: // That none is missing is seen from the series.
+		return v.tenant(tenant, value)
+	case kindIndex: // Those that an entry of a tenant names are read with it.
 	default:
 		v.damage(tenant, "the entry", "a key of the unknown kind %q", kind)
 	}
@@ -289,94 +281,57 @@ func (v *verification) endGroup() error {
 		v.damage(c.tenant, c.span(math.MaxUint64, math.MinInt64), "%s: %d row groups and %d chunks are there, %d and %d were written",
 			c, c.rows, c.chunks, c.census.rows, c.census.chunks)
 	}
-	for set := c.census.members; set != 0; set &= set - 1 {
-		member := bits.TrailingZeros64(set)
-		value, err := get(v.txn, seriesKey(c.tenant, idAt(c.group, member)))
-		if err != nil {
-			return err
-		}
-		if value == nil {
-			v.damage(c.tenant, c.span(1<<member, math.MinInt64), "series %d has samples and no labels", idAt(c.group, member))
-		}
-	}
 	return nil
 }
 
-func (v *verification) series(tenant tenancy.ID, rest, value []byte) error {
-	id, ok := idIn(rest)
-	if !ok {
-		v.damage(tenant, "a series", "the key of a series")
-		return nil
-	}
-	v.seen.Series++
-	v.tenants[tenant]++
-	first, canonical, err := decodeSeries(value)
-	var ls labels.Labels
-	if err == nil {
-		ls, err = metric.DecodeLabels(canonical)
-	}
+// tenant checks the series of a tenant. All samples were read before.
+func (v *verification) tenant(tenant tenancy.ID, value []byte) error {
+	entry, err := decodeTenant(value)
 	if err != nil {
-		v.damage(tenant, "the series", "the labels of series %d: %v", id, err)
+		v.damage(tenant, "all series", "what is known about the tenant: %v", err)
 		return nil
 	}
-	// Series are in the order of their groups.
-	if at := groupKey(tenant, id.group()); !bytes.Equal(at, v.now.prefix) {
-		v.now = counted{prefix: at, tenant: tenant, group: id.group()}
-		if value, err = get(v.txn, censusKey(tenant, id.group())); err != nil {
+	for _, s := range entry.segments {
+		if err := v.segment(tenant, s); err != nil {
 			return err
 		}
-		if value != nil {
-			if v.now.census, err = decodeCensus(value); err != nil {
-				v.now.census = nil
-			}
-		}
-		v.now.missing = value == nil
 	}
-	switch c := v.now.census; {
-	case v.now.missing:
-		v.damage(tenant, "the series", "series %s has no census", ls)
-		return nil
-	case c == nil:
-		return nil // A damaged one was told already.
-	case c.members>>id.member()&1 == 0:
-		v.damage(tenant, "the series", "series %s is not in the census", ls)
-		return nil
-	}
-	if first > v.info.Sequence {
-		return nil // An interrupted flush will be done again.
-	}
-	return v.indexed(tenant, id, ls)
+	return v.ctx.Err()
 }
 
-// indexed checks that a series can be found by each of its labels.
-func (v *verification) indexed(tenant tenancy.ID, id ID, ls labels.Labels) error {
-	return ls.Validate(func(l labels.Label) error {
-		for _, key := range [...][]byte{
-			nameKey(tenant, l.Name), pairKey(kindValue, tenant, l.Name, l.Value),
-			binary.BigEndian.AppendUint32(pairKey(kindPostings, tenant, l.Name, l.Value), uint32(id)),
-		} {
-			value, err := get(v.txn, key)
+func (v *verification) segment(tenant tenancy.ID, s segmentOf) error {
+	lost := fmt.Sprintf("%d series", s.series)
+	segment, err := v.p.segment(v.txn, tenant, s)
+	if err == nil {
+		err = segment.Verify(v.ctx)
+	}
+	if errors.Is(err, store.ErrCorrupt) || errors.Is(err, index.ErrVersion) {
+		v.damage(tenant, lost, "the index of the series from %d on that came with flush %d: %v", s.first, s.sequence, err)
+		return nil
+	} else if err != nil {
+		return err
+	}
+	v.seen.Series += uint64(s.series)
+	var c *census
+	for i := range s.series {
+		id := ID(s.first + i)
+		if i == 0 || id.member() == 0 {
+			value, err := get(v.txn, censusKey(tenant, id.group()))
 			if err != nil {
 				return err
 			}
 			if value == nil {
-				v.damage(tenant, "the series, for queries by this label", "series %s is not in the index under %s=%q", ls, l.Name, l.Value)
-				break
+				v.damage(tenant, "the series", "series %d to %d have no census", id, idAt(id.group(), rowgroup.MaxMembers-1))
+			}
+			if c, err = decodeCensus(value); err != nil {
+				c = nil // A damaged one was told with the samples.
 			}
 		}
-		return nil
-	})
-}
-
-// count checks how many series a tenant has. All were read before.
-func (v *verification) count(tenant tenancy.ID, value []byte) {
-	n, err := decodeCount(value)
-	switch {
-	case err != nil:
-		v.damage(tenant, "nothing, but missing series can't be told", "the number of series: %v", err)
-	case v.tenants[tenant] < n:
-		v.damage(tenant, fmt.Sprintf("%d series", n-v.tenants[tenant]), "%d series are there, %d were written", v.tenants[tenant], n)
+		if c != nil && c.members>>id.member()&1 == 0 {
+			v.damage(tenant, "the series", "series %d is not in the census", id)
+		}
 	}
+	return nil
 }
 
 // tables checks the checksums of Badger's tables: not all entries have one of their own.

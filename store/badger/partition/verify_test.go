@@ -66,28 +66,28 @@ func TestVerify(t *testing.T) {
 	f(func(p *partition.Partition) error {
 		value, err := p.Get(partition.RowsKey("b", 0, 4, 1))
 		return errors.Join(err, p.Set(partition.CensusKey("a", 0), mustGet(t, p, partition.CensusKey("b", 0))), p.Set(partition.RowsKey("b", 0, 4, 2), value))
-	}, "the census does not know", "the census does not know", `series {__name__="up", i="2"} is not in the census`)
+	}, "the census does not know", "the census does not know", `series 1 is not in the census`)
 	f(func(p *partition.Partition) error { return p.Set(partition.ChunkKey("a", 1, 1, 0), []byte("nonsense")) },
 		"series 1: a chunk of flush 1: store: corrupt data: checksum")
 	f(func(p *partition.Partition) error { return p.Delete(partition.CensusKey("c", 0)) }) // No such key: nothing happens.
 	f(func(p *partition.Partition) error { return p.Delete(partition.CensusKey("a", 0)) },
-		"have samples and no census: 2 row groups", `series {__name__="up", i="1"} has no census`, `series {__name__="up", i="2"} has no census`)
+		"have samples and no census: 2 row groups", "series 0 to 63 have no census: the series")
 	f(func(p *partition.Partition) error { return p.Set(partition.CensusKey("a", 0), []byte("nonsense")) },
 		"the census of series 0 to 63: store: corrupt data")
-	f(func(p *partition.Partition) error { return p.Delete(partition.SeriesKey("a", 0)) },
-		"series 0 has samples and no labels: samples of up to 1 series of the time from 1 to 5 ms", "1 series are there, 2 were written", "2 series and 3 chunks are there, 3 series and 3 chunks were written")
-	f(func(p *partition.Partition) error { return p.Set(partition.SeriesKey("a", 0), []byte("nonsense")) },
-		"the labels of series 0: store: corrupt data")
+	for kind := range 5 {
+		f(func(p *partition.Partition) error { return p.Delete(partition.IndexKey("a", 0, byte(kind), 0)) },
+			"the index of the series from 0 on that came with flush 1: ", "1 series and 3 chunks are there, 3 series and 3 chunks were written")
+	}
 	f(func(p *partition.Partition) error {
-		return p.Set(partition.SeriesKey("a", 0), mustGet(t, p, partition.SeriesKey("a", 1)))
-	}, `series {__name__="up", i="2"} is not in the index under i="2"`)
+		return p.Set(partition.IndexKey("a", 0, partition.LabelsPage, 0), []byte("nonsense"))
+	}, "the index of the series from 0 on that came with flush 1: store: corrupt data: checksum of a page", "1 series and 3 chunks")
 	f(func(p *partition.Partition) error {
-		return p.Set(partition.SeriesKey("a", 100), mustGet(t, p, partition.SeriesKey("a", 1)))
-	}, `series {__name__="up", i="2"} has no census`)
-	f(func(p *partition.Partition) error { return p.Delete(partition.PairKey("a", "i", "1")) },
-		`series {__name__="up", i="1"} is not in the index under i="1"`)
-	f(func(p *partition.Partition) error { return p.Set([]byte("x\x01a"), nil) }, `unknown kind 'x'`)
-	f(func(p *partition.Partition) error { return p.Set([]byte("s\x09a"), nil) }, "a key of kind 's' has no tenant")
+		return p.Set(partition.IndexKey("b", 0, partition.LabelsPage, 0), mustGet(t, p, partition.IndexKey("a", 0, partition.LabelsPage, 0)))
+	}, "the index of the series from 0 on", "2 series and 3 chunks")
+	f(func(p *partition.Partition) error { return p.Set(partition.TenantKey("a"), []byte("nonsense")) },
+		"what is known about the tenant: store: corrupt data", "1 series and 3 chunks")
+	f(func(p *partition.Partition) error { return p.Set([]byte("y\x01a"), nil) }, `unknown kind 'y'`)
+	f(func(p *partition.Partition) error { return p.Set([]byte("x\x09a"), nil) }, "a key of kind 'x' has no tenant")
 	f(func(p *partition.Partition) error { return p.Set([]byte("i"), []byte("nonsense")) }, "the entry about the partition")
 	// What an interrupted flush left behind is no damage.
 	f(func(p *partition.Partition) error {

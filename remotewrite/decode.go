@@ -31,14 +31,18 @@ type decoder struct {
 	labelBytes    int // What symbols were resolved to, counted against maxLabelBytes.
 	maxLabelBytes int
 
+	longWay  bool          // Each series of version 2.0 is looked at field by field: for comparison.
 	known    *metric.Known // Labels that need no second look; nil means none.
 	expected expected
 
 	builder  metric.LabelBuilder
 	symbols  [][]byte     // Remote write 2.0: point into the body.
 	said     []metadataV2 // What is noted already for series of the name in symbols.
-	refs     []uint32     // Label references of the current series.
-	exRefs   []uint32     // Label references of the current exemplar.
+	saidLast []byte       // The Metadata message of the series before, in the body.
+	saysLast metadataV2   // What it says.
+	pairs    pairs
+	refs     []uint32 // Label references of the current series.
+	exRefs   []uint32 // Label references of the current exemplar.
 	hist     histogramParts
 	strings  interner
 	families map[string]int // Index into batch.Metadata.
@@ -52,8 +56,9 @@ func (d *decoder) reset(b *metric.Batch, rules *metric.Rules, maxItems, maxLabel
 	if d.known != nil && !d.known.Serves(b, rules) {
 		d.known = nil
 	}
-	d.expected.n, d.expected.surprises = 0, 0
 	d.hold, d.bodySize, d.bare, d.weighed = nil, 0, 0, 0
+	d.expected = expected{}
+	d.saidLast = nil
 	clear(d.rejected)
 	clear(d.symbols)
 	d.rejected, d.symbols = d.rejected[:0], d.symbols[:0]
@@ -179,14 +184,9 @@ func (d *decoder) startSeries(canonical []byte, origin int, m mark) {
 
 // sample decodes the Sample message of either version: version 1.0 has no start timestamp.
 func (d *decoder) sample(msg []byte, version int) bool {
-	if len(msg) > 10 && msg[0] == 1<<3|wireFixed64 && msg[9] == 2<<3|wireVarint {
-		if t, end := uvarint(msg, 10); end == len(msg) {
-			d.batch.Samples = append(d.batch.Samples, metric.Sample{
-				Timestamp: int64(t),
-				Value:     math.Float64frombits(binary.LittleEndian.Uint64(msg[1:])),
-			})
-			return true
-		}
+	if s, ok := usualSample(msg, version); ok {
+		d.batch.Samples = append(d.batch.Samples, s)
+		return true
 	}
 	var s metric.Sample
 	r := reader{b: msg}
@@ -202,6 +202,29 @@ func (d *decoder) sample(msg []byte, version int) bool {
 	}
 	d.batch.Samples = append(d.batch.Samples, s)
 	return !r.bad
+}
+
+// usualSample decodes a Sample message whose fields come in order. If ok is false, somebody else must look at it.
+func usualSample(msg []byte, version int) (s metric.Sample, ok bool) {
+	pos := 0
+	if len(msg) >= 9 && msg[0] == 1<<3|wireFixed64 {
+		s.Value = math.Float64frombits(binary.LittleEndian.Uint64(msg[1:]))
+		pos = 9
+	}
+	var u uint64
+	if pos < len(msg) && msg[pos] == 2<<3|wireVarint {
+		if u, pos = uvarint(msg, pos+1); pos < 0 {
+			return s, false
+		}
+		s.Timestamp = int64(u)
+	}
+	if version == 2 && pos < len(msg) && msg[pos] == 3<<3|wireVarint {
+		if u, pos = uvarint(msg, pos+1); pos < 0 {
+			return s, false
+		}
+		s.Start = int64(u)
+	}
+	return s, pos == len(msg)
 }
 
 // setStart gives the items after m that have no start timestamp the one of their series, which senders wrote before

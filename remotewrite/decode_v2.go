@@ -39,10 +39,11 @@ func (d *decoder) decodeV2(body []byte) error {
 	}
 	d.said = slices.Grow(d.said[:0], len(d.symbols))[:len(d.symbols)]
 	clear(d.said)
+	d.pairs.reset(len(d.symbols))
 	r = reader{b: body}
 	for origin := 0; r.next(); {
 		if r.num == 5 {
-			if err := d.seriesV2(r.body, origin); err != nil {
+			if err := d.nextV2(r.body, origin); err != nil {
 				return err
 			}
 			origin++
@@ -88,16 +89,10 @@ func (d *decoder) seriesV2(msg []byte, origin int) error {
 		d.drop(m)
 		return nil
 	}
-	name := d.symbol(nameRef)
-	if s.metadata != (metadataV2{}) && len(name) > 0 && d.said[nameRef] != s.metadata {
-		typ := metricType(s.metadata.typ)
-		if !d.claim(len(name) + len(d.symbol(s.metadata.help)) + len(d.symbol(s.metadata.unit))) {
-			return d.tooManyLabelBytes()
-		}
-		if d.addMetadata(origin, familyName(name, typ), typ, d.symbol(s.metadata.help), d.symbol(s.metadata.unit)) {
-			d.said[nameRef] = s.metadata
-		}
+	if err := d.describe(nameRef, s.metadata, origin); err != nil {
+		return err
 	}
+	name := d.symbol(nameRef)
 	switch {
 	case lost.Samples > 0 && lost.Histograms > 0:
 		d.reject(origin, lost, metric.MixedSeries, "series %q has %d samples and %d native histograms: a series may have one kind only",
@@ -110,6 +105,22 @@ func (d *decoder) seriesV2(msg []byte, origin int) error {
 			return err
 		}
 		d.reject(origin, lost, metric.EmptySeries, "series %q has neither samples nor native histograms nor exemplars", clip(name))
+	}
+	return nil
+}
+
+// describe notes the metadata of a series unless it is noted already.
+func (d *decoder) describe(nameRef uint32, m metadataV2, origin int) error {
+	name := d.symbol(nameRef)
+	if m == (metadataV2{}) || len(name) == 0 || d.said[nameRef] == m {
+		return nil
+	}
+	typ := metricType(m.typ)
+	if !d.claim(len(name) + len(d.symbol(m.help)) + len(d.symbol(m.unit))) {
+		return d.tooManyLabelBytes()
+	}
+	if d.addMetadata(origin, familyName(name, typ), typ, d.symbol(m.help), d.symbol(m.unit)) {
+		d.said[nameRef] = m
 	}
 	return nil
 }
@@ -258,8 +269,7 @@ func (d *decoder) encodeRefs(refs []uint32) (canonical, dup []byte, ok bool) {
 			return d.rebuildRefs(refs)
 		}
 		last = name
-		// A length takes at most ten bytes.
-		size += 1 + 10 + metric.LabelSize(len(name), len(value))
+		size += labelClaim(name, value)
 	}
 	if size == 0 {
 		return nil, nil, true
@@ -279,7 +289,7 @@ func (d *decoder) rebuildRefs(refs []uint32) (canonical, dup []byte, ok bool) {
 	d.builder.Reset()
 	size := 0
 	for i := 0; i < len(refs); i += 2 {
-		size += 1 + 10 + metric.LabelSize(len(d.symbols[refs[i]]), len(d.symbols[refs[i+1]]))
+		size += labelClaim(d.symbols[refs[i]], d.symbols[refs[i+1]])
 		d.builder.Add(d.symbols[refs[i]], d.symbols[refs[i+1]])
 	}
 	if !d.claim(size) {

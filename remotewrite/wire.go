@@ -34,6 +34,9 @@ func (r *reader) next() bool {
 	if r.bad || r.pos >= len(r.b) {
 		return false
 	}
+	if r.nextShort() {
+		return true
+	}
 	tag, pos := uvarint(r.b, r.pos)
 	// Generated code cuts field numbers to 32 bits, too.
 	r.num, r.typ = int32(tag>>3), uint8(tag&7)
@@ -68,6 +71,25 @@ func (r *reader) next() bool {
 		return r.fail()
 	}
 	r.pos = pos
+	return true
+}
+
+// nextShort is next for almost all messages and strings: a tag of one byte and a length of one or two.
+func (r *reader) nextShort() bool {
+	if len(r.b)-r.pos < 3 {
+		return false
+	}
+	head := r.b[r.pos:]
+	n, width := int(head[1]), 2
+	if n >= 0x80 {
+		n, width = n&0x7f|int(head[2])<<7, 3
+	}
+	if head[0] < 1<<3 || head[0]&0x87 != wireBytes || width == 3 && head[2] >= 0x80 || n > len(head)-width {
+		return false
+	}
+	r.num, r.typ = int32(head[0]>>3), wireBytes
+	r.body = head[width : width+n : width+n]
+	r.pos += width + n
 	return true
 }
 

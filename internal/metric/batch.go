@@ -95,10 +95,22 @@ func (b *Batch) Vet(r *Rules) { b.vetted = *r }
 
 // Alloc returns n bytes of the batch's arena for the caller to fill. They live until Reset.
 func (b *Batch) Alloc(n int) []byte {
+	b.Reserve(n)
+	return b.Take(n)
+}
+
+// Reserve returns n bytes of the batch's arena for the caller to fill, of which those live on that Take takes.
+func (b *Batch) Reserve(n int) []byte {
 	if cap(b.arena)-len(b.arena) < n {
 		// The old arena stays alive through the slices that point into it.
 		b.arena = make([]byte, 0, max(2*cap(b.arena), n, 4096))
 	}
+	start := len(b.arena)
+	return b.arena[start : start+n]
+}
+
+// Take takes the first n bytes of what Reserve returned. They live until Reset.
+func (b *Batch) Take(n int) []byte {
 	start := len(b.arena)
 	b.arena = b.arena[:start+n]
 	return b.arena[start : start+n : start+n]

@@ -103,16 +103,8 @@ func (r *Rules) checkLabels(canonical []byte) (Reason, string) {
 			continue
 		}
 		dimensions++
-		if reason, detail := r.checkName("dimension name", name); reason != "" {
+		if reason, detail := r.checkDimension(name, value); reason != "" {
 			return reason, detail
-		}
-		switch {
-		case string(name) == r.Reserved:
-			return ReservedName, fmt.Sprintf("dimension %q is set by the server from the request's tenant: leave it out", name)
-		case r.MaxValueLength > 0 && len(value) > r.MaxValueLength:
-			return InvalidValue, fmt.Sprintf("the value of dimension %q is %d bytes long: the limit is %d%s", name, len(value), r.MaxValueLength, r.raise("max_value_length"))
-		case !utf8.Valid(value):
-			return InvalidValue, fmt.Sprintf("the value of dimension %q is not valid UTF-8", name)
 		}
 	}
 	switch {
@@ -122,6 +114,21 @@ func (r *Rules) checkLabels(canonical []byte) (Reason, string) {
 		return InvalidName, "the series has no metric name"
 	case r.MaxDimensions > 0 && dimensions > r.MaxDimensions:
 		return TooManyDimensions, fmt.Sprintf("metric %q has %d dimensions: the limit is %d%s", shorten(metric), dimensions, r.MaxDimensions, r.raise("max_dimensions"))
+	}
+	return "", ""
+}
+
+func (r *Rules) checkDimension(name, value []byte) (Reason, string) {
+	if reason, detail := r.checkName("dimension name", name); reason != "" {
+		return reason, detail
+	}
+	switch {
+	case string(name) == r.Reserved:
+		return ReservedName, fmt.Sprintf("dimension %q is set by the server from the request's tenant: leave it out", name)
+	case r.MaxValueLength > 0 && len(value) > r.MaxValueLength:
+		return InvalidValue, fmt.Sprintf("the value of dimension %q is %d bytes long: the limit is %d%s", name, len(value), r.MaxValueLength, r.raise("max_value_length"))
+	case !utf8.Valid(value):
+		return InvalidValue, fmt.Sprintf("the value of dimension %q is not valid UTF-8", name)
 	}
 	return "", ""
 }

@@ -3,6 +3,8 @@ package metric
 import (
 	"bytes"
 	"encoding/binary"
+
+	"github.com/prometheus/prometheus/model/labels"
 )
 
 // Takes reports whether b is the canonical encoding of labels that keep r. Labels in ASCII, which almost all are, cost a
@@ -93,6 +95,23 @@ func upTo127(limit int) int {
 		return 127
 	}
 	return limit
+}
+
+// TakesLabel reports whether r takes a label that has a name and a value. It does not count dimensions.
+func (r *Rules) TakesLabel(name, value []byte) bool {
+	if string(name) == labels.MetricName {
+		reason, _ := r.checkName("", value)
+		return reason == ""
+	}
+	reason, _ := r.checkDimension(name, value)
+	return reason == ""
+}
+
+// NameKey returns the first eight bytes of a name, such that a smaller key means a smaller name. Of names with equal keys it
+// says nothing.
+func NameKey(name []byte) uint64 {
+	var b [8]byte
+	return nameKey(b[:], copy(b[:], name))
 }
 
 // asciiLabel returns the lengths of the name and the value of the label at the front of b, whose bytes are below 0x80; zero

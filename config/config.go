@@ -69,7 +69,8 @@ type JWT struct {
 type Storage struct {
 	Backend            string `yaml:"backend" doc:"badger (on this machine's disk) or memory (nothing is kept; for trying out)."`
 	MaxExemplars       int    `yaml:"max_exemplars" doc:"Most exemplars that are kept of a tenant; old ones give way to new ones."`
-	AllowLossyRecovery bool   `yaml:"allow_lossy_recovery" doc:"Start even if stored data is damaged: what can't be read is moved to quarantine, counted and logged. Without it the server refuses to start."`
+	MaxMetadataBytes   Bytes  `yaml:"max_metadata_bytes" doc:"Most metadata (type, help and unit) that is kept of a tenant, with 128 bytes for each metric family. What comes on top is refused; samples are stored all the same. 0 means no limit."`
+	AllowLossyRecovery bool   `yaml:"allow_lossy_recovery" doc:"Start even if partitions, the catalog or the checkpoint are damaged: what can't be read is moved to quarantine, counted and logged. Without it the server refuses to start. Damage to the write-ahead log is always treated so."`
 	Badger             Badger `yaml:"badger" doc:"Settings of backend badger."`
 }
 
@@ -224,7 +225,7 @@ func Defaults() *Config {
 				Leeway: Duration(10 * time.Second), TenantClaim: "tenant", TenantsClaim: "tenants", ScopesClaim: "scopes",
 			},
 		},
-		Storage: Storage{Backend: BackendBadger, MaxExemplars: 100_000, Badger: Badger{
+		Storage: Storage{Backend: BackendBadger, MaxExemplars: 100_000, MaxMetadataBytes: 32 << 20, Badger: Badger{
 			Path: "data/badger", Fsync: "always", PartitionWidth: Duration(day),
 			MaxHeadAge: Duration(2 * time.Hour), MaxOpenPartitions: 8, MaxPartitions: 2000, WALSegmentBytes: 64 << 20, MinFreeBytes: 256 << 20,
 			MinFreePercent: 1, BallastBytes: 256 << 20, ScrubInterval: Duration(day), ScrubBytesPerSecond: 8 << 20,

@@ -170,6 +170,7 @@ func reasons(t *testing.T) string {
 		metric.Malformed:         "what can't be understood: a field that is missing, unknown, twice there, or of another type",
 		metric.PastRetention:     "older than what is kept",
 		metric.SeriesLimit:       "a new series over the tenant's limit; known series are stored",
+		metric.MetadataLimit:     "metadata over the tenant's limit, `storage.max_metadata_bytes`; what is known stays, and samples are stored",
 		metric.Unsupported:       "something that the store can't keep",
 	}
 	var b strings.Builder

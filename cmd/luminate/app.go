@@ -191,6 +191,7 @@ func (m *Main) closeStore() error {
 func (m *Main) start(ctx context.Context, hasher metric.Hasher) (tasks *sync.WaitGroup, err error) {
 	tasks = &sync.WaitGroup{}
 	pipeline := ingest.New(m.store, hasher, m.now, m.registry)
+	pipeline.LimitMetadata(int64(m.cfg.Storage.MaxMetadataBytes), m.log)
 	if err := m.server.Mount(m.groups(pipeline)...); err != nil {
 		return tasks, err
 	}

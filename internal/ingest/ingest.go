@@ -35,6 +35,8 @@ type Pipeline struct {
 	now     func() time.Time
 	batches sync.Pool
 
+	families families
+
 	stored   *prometheus.CounterVec
 	rejected *prometheus.CounterVec
 	failed   *prometheus.CounterVec
@@ -51,7 +53,7 @@ func New(st store.Store, hasher metric.Hasher, now func() time.Time, reg prometh
 		}, []string{"protocol", "kind"}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "luminate_rejected_items_total",
-			Help: "Samples, native histograms and exemplars that were refused for good.",
+			Help: "Samples, native histograms, exemplars and metadata that were refused for good.",
 		}, []string{"protocol", "reason"}),
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "luminate_ingest_failed_requests_total",
@@ -77,6 +79,12 @@ func (p *Pipeline) Release(b *metric.Batch) {
 // request may be sent again; the outcome then holds no stored items.
 func (p *Pipeline) Ingest(ctx context.Context, req Request) (Outcome, error) {
 	out := Outcome{Rejected: join(req.Rejected, req.Rules.Apply(req.Batch, p.now()))}
+	unwanted, err := p.families.admit(ctx, p.store, req.Tenant, req.Batch)
+	if err != nil {
+		p.failed.WithLabelValues(req.Protocol).Inc()
+		return Outcome{Rejected: out.Rejected}, err
+	}
+	out.Rejected = join(out.Rejected, unwanted)
 	stored := req.Batch.Counts()
 	if stored.Total() > 0 {
 		refused, err := p.store.Tenant(req.Tenant).Append(ctx, req.Batch)

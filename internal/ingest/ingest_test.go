@@ -81,7 +81,7 @@ func TestTheOutcomeNamesEveryItem(t *testing.T) {
 # HELP luminate_ingested_items_total Samples, native histograms, exemplars and metadata that were stored.
 # TYPE luminate_ingested_items_total counter
 luminate_ingested_items_total{kind="sample",protocol="native"} 2
-# HELP luminate_rejected_items_total Samples, native histograms and exemplars that were refused for good.
+# HELP luminate_rejected_items_total Samples, native histograms, exemplars and metadata that were refused for good.
 # TYPE luminate_rejected_items_total counter
 luminate_rejected_items_total{protocol="native",reason="malformed"} 2
 luminate_rejected_items_total{protocol="native",reason="timestamp_too_old"} 1

@@ -22,6 +22,7 @@ const (
 	Malformed         Reason = "malformed"        // An item that can't be understood at all.
 	PastRetention     Reason = "past_retention"   // Older than what the store still keeps.
 	SeriesLimit       Reason = "series_limit"     // A new series over the tenant's limit.
+	MetadataLimit     Reason = "metadata_limit"   // Metadata over the tenant's limit.
 	Unsupported       Reason = "unsupported_item" // The store can't keep such an item.
 )
 
@@ -29,7 +30,7 @@ const (
 var Reasons = [...]Reason{
 	InvalidName, InvalidValue, DuplicateName, ReservedName, TooManyDimensions, TimestampTooOld, TimestampTooNew,
 	ValueNotFinite, InvalidHistogram, InvalidExemplar, InvalidSymbols, MixedSeries, EmptySeries, Malformed,
-	PastRetention, SeriesLimit, Unsupported,
+	PastRetention, SeriesLimit, MetadataLimit, Unsupported,
 }
 
 // A Rejection names a part of a batch that was not stored. It is permanent: sending the same part again gives the same

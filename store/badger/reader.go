@@ -113,7 +113,7 @@ func (r *reader) inMemory(ctx context.Context, sel store.Selection) ([]uint32, e
 	}
 	kept := refs[:0]
 	for _, ref := range refs {
-		inside, err := r.memory.Overlaps(ref, r.in)
+		inside, _, err := r.memory.Overlaps(ref, r.in)
 		if err != nil {
 			return nil, err
 		}

@@ -146,7 +146,7 @@ func (s *Store) holds(ctx context.Context, number uint32, id tenancy.ID) (bool, 
 	refs, err := r.Select(ctx, number, nil, nil)
 	for i := 0; i < len(refs) && err == nil; i++ {
 		var found bool
-		if found, err = r.Overlaps(refs[i], in); found {
+		if found, _, err = r.Overlaps(refs[i], in); found {
 			return true, nil
 		}
 	}

@@ -251,7 +251,7 @@ func (o *oracle) check(tenant uint32, ms []*labels.Matcher, in store.Range) {
 	}
 	got, want := map[string]bool{}, map[string]bool{}
 	for _, ref := range refs {
-		some, err := r.Overlaps(ref, in)
+		some, _, err := r.Overlaps(ref, in)
 		if err != nil {
 			o.t.Fatal(err)
 		}

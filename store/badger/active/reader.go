@@ -51,15 +51,17 @@ func (r *Reader) Samples(ref uint32, in store.Range) (*Samples, error) {
 	return &r.view, nil
 }
 
-// Overlaps reports whether a series has samples in a range. Mostly it need not decode them to know.
-func (r *Reader) Overlaps(ref uint32, in store.Range) (bool, error) {
+// Overlaps reports whether a series has samples in a range, and whether it has any. Mostly it need not decode them to know.
+func (r *Reader) Overlaps(ref uint32, in store.Range) (inside, some bool, err error) {
 	s := r.head.stripe(ref)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !r.head.records.At(ref).alive() {
-		return false, nil
+	of := r.head.records.At(ref)
+	if !of.alive() || of.N == 0 && of.frozen == 0 && s.aside[ref] == nil {
+		return false, false, nil
 	}
-	return r.head.overlaps(s, ref, in, &r.ages, &r.samples)
+	inside, err = r.head.overlaps(s, ref, in, &r.ages, &r.samples)
+	return inside, true, err
 }
 
 // Alive reports whether a reference is one of a series that is not evicted.

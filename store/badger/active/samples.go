@@ -158,9 +158,6 @@ func (s *Samples) limit(r store.Range) {
 // overlaps reports whether a series has samples in a range. The stripe is locked.
 func (h *Head) overlaps(s *stripe, ref uint32, in store.Range, scratch *ages, buf *Samples) (bool, error) {
 	r := h.records.At(ref)
-	if r.N == 0 && r.frozen == 0 && s.aside[ref] == nil {
-		return false, nil
-	}
 	if r.N > 0 && in.Contains(r.LastTimestamp) {
 		return true, nil
 	}

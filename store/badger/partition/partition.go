@@ -40,11 +40,19 @@ func Open(opts Options) (*Partition, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
+	// Badger cuts a manifest at the first damage that looks like the end of a torn write, and says nothing.
+	_, torn, err := readManifest(opts.Dir)
+	if err != nil {
+		torn = false // The caller has looked, or there is none yet.
+	}
 	p, err := open(opts.Dir, opts.Frozen, logger, func(o badgerdb.Options) badgerdb.Options { return o.WithReadOnly(opts.Frozen) })
 	if err != nil {
 		return nil, err
 	}
 	if err := p.check(opts); err != nil {
+		if torn {
+			err = fmt.Errorf("%w; the end of %s was cut off or damaged", err, manifestName)
+		}
 		return nil, errors.Join(fmt.Errorf("partition: open %s: %w", opts.Dir, err), p.Close())
 	}
 	return p, nil

@@ -181,7 +181,7 @@ func BenchmarkRead(b *testing.B) {
 	metric := labels.MustNewMatcher(labels.MatchEqual, "__name__", "app_http_requests_04_total")
 	for name, ms := range map[string][]*labels.Matcher{"all": nil, "metric": {metric}, "regex": {regex}} {
 		b.Run("select="+name, func(b *testing.B) {
-			found := 0
+			found, start := 0, cpu(b)
 			for b.Loop() {
 				r := p.NewReader("a")
 				list, err := r.Select(b.Context(), store.Selection{Matchers: ms})
@@ -190,10 +190,33 @@ func BenchmarkRead(b *testing.B) {
 				}
 				r.Close()
 			}
-			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/float64(found), "us/series")
+			b.ReportMetric(float64((cpu(b)-start).Microseconds())/float64(b.N)/float64(found), "cpu-us/series")
 		})
 	}
+	b.Run("columns", func(b *testing.B) {
+		var floats rowgroup.Column
+		start := cpu(b)
+		for b.Loop() {
+			r := p.NewReader("a")
+			c, n := r.NewCursor(store.AllTime()), 0
+			err := r.Walk(b.Context(), func(s *partition.Series, _ []byte) error {
+				_, err := c.Columns(s, nil, &floats)
+				n += len(floats.Timestamps)
+				return err
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			c.Close()
+			r.Close()
+			if n != total {
+				b.Fatal(n, total)
+			}
+		}
+		b.ReportMetric(float64(cpu(b)-start)/float64(b.N)/float64(total), "cpu-ns/sample")
+	})
 	b.Run("load", func(b *testing.B) {
+		start := cpu(b)
 		for b.Loop() {
 			r := p.NewReader("a")
 			list, err := r.Select(b.Context(), store.Selection{})
@@ -217,7 +240,7 @@ func BenchmarkRead(b *testing.B) {
 				b.Fatal(n, total)
 			}
 		}
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(total), "ns/sample")
+		b.ReportMetric(float64(cpu(b)-start)/float64(b.N)/float64(total), "cpu-ns/sample")
 	})
 }
 

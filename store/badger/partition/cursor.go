@@ -11,12 +11,14 @@ import (
 	"github.com/luminate-metrics/luminate/store/series"
 )
 
-// A Cursor loads samples. It is cheapest in the order of ids.
+// A Cursor loads samples, one group of series after the other. It is cheapest in the order of ids. It is for one goroutine.
 type Cursor struct {
 	r      *Reader
 	in     store.Range
 	it     *badgerdb.Iterator
 	groups rowgroup.Reader
+	held   held
+	wanted map[uint32]uint64 // By group: members that Columns will be asked for. nil means all.
 }
 
 // NewCursor returns a cursor over the samples of r in a range.
@@ -73,37 +75,44 @@ func (d *decoded) forget(member int) {
 
 // decode reads the given members of the group of s.
 func (c *Cursor) decode(s *Series, members uint64) (*decoded, error) {
-	prefix := groupKey(c.r.tenant, s.ID.group())
 	d := &decoded{members: members}
+	err := c.each(s, func(p place, value []byte) error {
+		if p.kind == dataRows {
+			// A histogram is compared with the sample before it, even if that is a float before the range.
+			return c.rows(d, p, value, s.chunks > 0)
+		}
+		if members>>p.member&1 > 0 {
+			return d.chunk(p, value)
+		}
+		return nil
+	})
+	return d, err
+}
+
+// each calls f with the chunks of the group of s, and its row groups that do not begin after the range. Their order is that
+// of keys. The value is valid during the call.
+func (c *Cursor) each(s *Series, f func(p place, value []byte) error) error {
+	prefix := groupKey(c.r.tenant, s.ID.group())
 	rows, chunks := uint64(0), uint64(0)
 	for c.it.Seek(append(slices.Clip(prefix), dataRows)); c.it.ValidForPrefix(prefix); c.it.Next() {
 		item := c.it.Item()
 		p, ok := placeIn(item.Key()[len(prefix):])
 		if !ok {
-			return nil, c.r.corrupt("series %s: key of samples", s.Labels)
+			return c.r.corrupt("%s: key of samples", s)
 		}
-		var err error
-		switch p.kind {
-		case dataChunk:
+		if p.kind == dataChunk {
 			chunks++
-			if members>>p.member&1 > 0 {
-				err = item.Value(func(value []byte) error { return d.chunk(p, value) })
-			}
-		default:
-			rows++
-			if p.first <= c.in.Max {
-				// A histogram is compared with the sample before it, even if that is a float before the range.
-				err = item.Value(func(value []byte) error { return c.rows(d, p, value, s.chunks > 0) })
-			}
+		} else if rows++; p.first > c.in.Max {
+			continue
 		}
-		if err != nil {
-			return nil, c.r.corrupt("series %s: samples of flush %d: %v", s.Labels, p.sequence, err)
+		if err := item.Value(func(value []byte) error { return f(p, value) }); err != nil {
+			return c.r.corrupt("%s: samples of flush %d: %v", s, p.sequence, err)
 		}
 	}
 	if rows < s.rows || chunks < s.chunks {
-		return nil, c.r.corrupt("series %s: %d row groups and %d chunks are there, %d and %d were written", s.Labels, rows, chunks, s.rows, s.chunks)
+		return c.r.corrupt("%s: %d row groups and %d chunks are there, %d and %d were written", s, rows, chunks, s.rows, s.chunks)
 	}
-	return d, nil
+	return nil
 }
 
 func (d *decoded) chunk(p place, value []byte) error {
@@ -116,18 +125,9 @@ func (d *decoded) chunk(p place, value []byte) error {
 
 // rows adds what a row group has of the members; without anything before the range unless all is wanted.
 func (c *Cursor) rows(d *decoded, p place, value []byte, all bool) error {
-	info, err := rowgroup.Peek(value)
-	switch {
-	case err != nil:
+	ok, err := c.open(p, value, d.members, all)
+	if !ok || err != nil {
 		return err
-	case info.Members&d.members == 0, !all && info.Last < c.in.Min:
-		return rowgroup.Verify(value) // What led here may be damaged.
-	}
-	if err := c.groups.Open(value); err != nil {
-		return err
-	}
-	if first, _ := c.groups.Bounds(); first != p.first {
-		return rowgroup.ErrCorrupt
 	}
 	for c.groups.Select(d.members); c.groups.Next(); {
 		member, column := c.groups.At()
@@ -139,13 +139,31 @@ func (c *Cursor) rows(d *decoded, p place, value []byte, all bool) error {
 	return nil
 }
 
+// open opens a row group, unless it has nothing of the members, or nothing but what lies before the range and not all is
+// wanted.
+func (c *Cursor) open(p place, value []byte, members uint64, all bool) (bool, error) {
+	info, err := rowgroup.Peek(value)
+	switch {
+	case err != nil:
+		return false, err
+	case info.Members&members == 0, !all && info.Last < c.in.Min:
+		return false, rowgroup.Verify(value) // What led here may be damaged.
+	}
+	if err := c.groups.Open(value); err != nil {
+		return false, err
+	}
+	if first, _ := c.groups.Bounds(); first != p.first {
+		return false, rowgroup.ErrCorrupt
+	}
+	return true, nil
+}
+
 // runOf copies the part of a column that lies in a range, or all of it.
 func runOf(column rowgroup.Column, in store.Range, all bool) series.Run {
 	ts := column.Timestamps
 	start, end := 0, len(ts)
-	if !all && (ts[0] < in.Min || ts[end-1] > in.Max) {
-		end = sort.Search(end, func(i int) bool { return ts[i] > in.Max })
-		start = sort.Search(end, func(i int) bool { return ts[i] >= in.Min })
+	if !all {
+		start, end = within(ts, in)
 	}
 	if start >= end {
 		return nil
@@ -160,6 +178,16 @@ func runOf(column rowgroup.Column, in store.Range, all bool) series.Run {
 		}
 	}
 	return run
+}
+
+// within returns where the part of ascending timestamps that lies in a range begins and ends.
+func within(ts []int64, in store.Range) (start, end int) {
+	end = len(ts)
+	if end > 0 && (ts[0] < in.Min || ts[end-1] > in.Max) {
+		end = sort.Search(end, func(i int) bool { return ts[i] > in.Max })
+		start = sort.Search(end, func(i int) bool { return ts[i] >= in.Min })
+	}
+	return start, end
 }
 
 // join returns what no mask hides. Where two pieces have a sample for the same time, that of the later flush counts.

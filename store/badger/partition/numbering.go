@@ -19,6 +19,8 @@ import (
 const (
 	mostSeries = 1 << 18
 	mostPairs  = 1 << 20
+
+	sealedTimes = 4 // In a sealed partition a segment is so many times larger.
 )
 
 // errFull reports a tenant that has as many series as ids.
@@ -37,6 +39,7 @@ type numbering struct {
 	tenant  tenancy.ID
 	entry   tenantEntry
 	changed bool // Whether entry is not written yet.
+	sealing bool // Whether each series comes once, and is new.
 
 	from    uint64          // The first id of this flush.
 	fresh   map[identity]ID // Series of this flush.
@@ -80,6 +83,9 @@ func (n *numbering) start(p *Partition, txn *badgerdb.Txn, tenant tenancy.ID) er
 
 // resolve returns the id of a series, which may be new.
 func (n *numbering) resolve(ctx context.Context, canonical []byte) (ID, error) {
+	if n.sealing {
+		return n.give(canonical, 0)
+	}
 	sum := sha256.Sum256(canonical)
 	who := identity(sum[:len(identity{})])
 	if id, ok := n.fresh[who]; ok {
@@ -90,16 +96,25 @@ func (n *numbering) resolve(ctx context.Context, canonical []byte) (ID, error) {
 			return id, err
 		}
 	}
+	id, err := n.give(canonical, who.hash())
+	if err == nil {
+		n.fresh[who] = id
+	}
+	return id, err
+}
+
+// give gives an id to a new series.
+func (n *numbering) give(canonical []byte, hash uint32) (ID, error) {
 	if n.entry.next > maxID {
 		return 0, errFull
 	}
 	if n.builder == nil {
 		var err error
-		if n.builder, err = index.NewBuilder(); err != nil {
+		if n.builder, err = index.NewBuilder(n.options()); err != nil {
 			return 0, err
 		}
 	}
-	if err := n.builder.Add(canonical, who.hash()); err != nil {
+	if err := n.builder.Add(canonical, hash); err != nil {
 		return 0, err
 	}
 	id := ID(n.entry.next)
@@ -110,8 +125,12 @@ func (n *numbering) resolve(ctx context.Context, canonical []byte) (ID, error) {
 	}
 	n.entry.next++
 	n.changed = true
-	n.fresh[who] = id
 	return id, nil
+}
+
+// options says what segments are for: those of a sealed partition are hardly ever asked for a series by its labels.
+func (n *numbering) options() index.Options {
+	return index.Options{Hashes: !n.sealing, Smaller: n.sealing}
 }
 
 // find returns the id of a series of an earlier flush.
@@ -199,7 +218,14 @@ func (n *numbering) idle() (ids []ID) {
 
 // full reports whether a segment should end.
 func (n *numbering) full() bool {
-	return n.builder != nil && (n.builder.Len() >= mostSeries || n.builder.Pairs() >= mostPairs)
+	if n.builder == nil {
+		return false
+	}
+	times := 1
+	if n.sealing {
+		times = sealedTimes
+	}
+	return n.builder.Len() >= times*mostSeries || n.builder.Pairs() >= times*mostPairs
 }
 
 // endSegment gives the pages of a segment with the series that are in none yet to emit.
@@ -209,7 +235,7 @@ func (n *numbering) endSegment(sequence uint64, emit func(key, value []byte) err
 	}
 	series := n.builder.Len()
 	s := segmentOf{uint32(n.entry.next - uint64(series)), uint32(series), sequence}
-	if err := n.builder.Build(segmentKey(n.tenant, s.first), index.Options{Hashes: true}, emit); err != nil {
+	if err := n.builder.Build(segmentKey(n.tenant, s.first), emit); err != nil {
 		return err
 	}
 	n.builder.Reset()

@@ -36,6 +36,14 @@ type Series struct {
 	rows, chunks uint64 // Of its group.
 }
 
+// String returns the labels, or the id of a series that was walked over.
+func (s *Series) String() string {
+	if s.Labels.IsEmpty() {
+		return fmt.Sprintf("series %d", s.ID)
+	}
+	return "series " + s.Labels.String()
+}
+
 // A Mask hides the samples in a range that flushes up to a sequence wrote.
 type Mask struct {
 	Range    store.Range
@@ -86,63 +94,100 @@ func (r *Reader) index() ([]*index.Segment, error) {
 
 // Select returns the series that match sel, in the order of their ids.
 func (r *Reader) Select(ctx context.Context, sel store.Selection) ([]Series, error) {
+	return r.SelectIn(ctx, sel, store.AllTime())
+}
+
+// SelectIn is Select of those series whose samples, deleted ones included, touch a range: nothing is spent on the labels
+// of others.
+func (r *Reader) SelectIn(ctx context.Context, sel store.Selection, in store.Range) ([]Series, error) {
 	segments, err := r.index()
 	if err != nil {
 		return nil, err
 	}
-	p := picker{r: r, ctx: ctx}
-	for i, s := range segments {
-		set, err := s.Match(ctx, sel.Matchers)
+	c := censuses{r: r}
+	var out []Series
+	for i, segment := range segments {
+		set, err := segment.Match(ctx, sel.Matchers)
 		if err != nil {
 			return nil, r.failed(err)
 		}
 		first := r.entry.segments[i].first
-		if err := set.All(func(n uint32) error { return p.take(s, first, n) }); err != nil {
+		err = set.All(func(n uint32) error {
+			if n%256 == 0 && ctx.Err() != nil {
+				return ctx.Err()
+			}
+			s, err := c.series(ID(first + n))
+			if err == nil && s.Range.Overlaps(in) {
+				s.Labels, err = segment.Labels(n)
+				out = append(out, s)
+			}
+			return err
+		})
+		if err != nil {
 			return nil, r.failed(err)
 		}
 	}
-	return p.out, ctx.Err()
+	return out, ctx.Err()
 }
 
-// A picker takes series in ascending order of ids.
-type picker struct {
-	r   *Reader
-	ctx context.Context
-	out []Series
-
-	group  uint32 // Of census.
+// censuses reads the census of one group after the other.
+type censuses struct {
+	r      *Reader
+	group  uint32
 	census *census
 }
 
-// take takes series n of a segment.
-func (p *picker) take(s *index.Segment, first, n uint32) error {
-	if n%256 == 0 && p.ctx.Err() != nil {
-		return p.ctx.Err()
+// series returns what the census of its group says of a series.
+func (c *censuses) series(id ID) (s Series, err error) {
+	s.ID = id
+	if c.census == nil || c.group != id.group() {
+		value, err := get(c.r.txn, censusKey(c.r.tenant, id.group()))
+		if err != nil {
+			return s, err
+		}
+		if value == nil {
+			return s, fmt.Errorf("%w: series %d has no census", store.ErrCorrupt, id)
+		}
+		if c.census, err = decodeCensus(value); err != nil {
+			return s, fmt.Errorf("series %d: %w", id, err)
+		}
+		c.group = id.group()
 	}
-	ls, err := s.Labels(n)
+	if c.census.members>>id.member()&1 == 0 {
+		return s, fmt.Errorf("%w: series %d is not in the census", store.ErrCorrupt, id)
+	}
+	s.Range, s.rows, s.chunks = c.census.ranges[id.member()], c.census.rows, c.census.chunks
+	return s, nil
+}
+
+// Walk calls f with each series, without its labels, and their canonical form, in the order of ids. Both are valid during
+// the call.
+func (r *Reader) Walk(ctx context.Context, f func(s *Series, canonical []byte) error) error {
+	segments, err := r.index()
 	if err != nil {
 		return err
 	}
-	id := ID(first + n)
-	if p.census == nil || p.group != id.group() {
-		value, err := get(p.r.txn, censusKey(p.r.tenant, id.group()))
-		if err != nil {
-			return err
+	c := censuses{r: r}
+	var canonical []byte
+	for i, segment := range segments {
+		of := r.entry.segments[i]
+		for n := range of.series {
+			if n%256 == 0 && ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if canonical, err = segment.AppendCanonical(canonical[:0], n); err != nil {
+				return r.failed(err)
+			}
+			s, err := c.series(ID(of.first + n))
+			if err != nil {
+				return r.failed(err)
+			}
+			if err := f(&s, canonical); err != nil {
+				return err
+			}
 		}
-		if value == nil {
-			return fmt.Errorf("%w: series %s has no census", store.ErrCorrupt, ls)
-		}
-		if p.census, err = decodeCensus(value); err != nil {
-			return fmt.Errorf("series %s: %w", ls, err)
-		}
-		p.group = id.group()
 	}
-	c := p.census
-	if c.members>>id.member()&1 == 0 {
-		return fmt.Errorf("%w: series %s is not in the census", store.ErrCorrupt, ls)
-	}
-	p.out = append(p.out, Series{ID: id, Labels: ls, Range: c.ranges[id.member()], rows: c.rows, chunks: c.chunks})
-	return nil
+	return ctx.Err()
 }
 
 // LabelNames returns the names of all labels, in order. Names of deleted series are among them.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger/partition"
+	"github.com/luminate-metrics/luminate/store/badger/rowgroup"
 	"github.com/luminate-metrics/luminate/store/series"
 )
 
@@ -162,6 +163,47 @@ func compare(t *testing.T, rng *rand.Rand, p *partition.Partition, m *model) {
 	}
 	if counted, _ := pass.Held(); counted != 0 {
 		t.Fatalf("%d samples are held at the end", counted)
+	}
+	masks := []partition.Mask{mask, {Range: store.Range{Min: 3_000_000, Max: 3_100_000}, Sequence: 99}}
+	want := func(i int) series.Run { return m.want(i, in, mask).Without(masks[1].Range) }
+	compareColumns(t, rng, r, found, in, masks, want)
+}
+
+// compareColumns is compare by columns.
+func compareColumns(t *testing.T, rng *rand.Rand, r *partition.Reader, found []partition.Series, in store.Range, masks []partition.Mask, want func(i int) series.Run) {
+	t.Helper()
+	c := r.NewCursor(in)
+	defer c.Close()
+	if rng.IntN(2) == 0 {
+		c.Expect(found[:rng.IntN(len(found)+1)])
+	}
+	var floats rowgroup.Column
+	for k := range found {
+		histograms, err := c.Columns(&found[k], masks, &floats)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if floats.Starts != nil && len(floats.Starts) != len(floats.Timestamps) {
+			t.Fatalf("%d start timestamps, %d timestamps", len(floats.Starts), len(floats.Timestamps))
+		}
+		var run series.Run
+		for i, at := range floats.Timestamps {
+			s := series.Sample{Timestamp: at, Value: floats.Values[i]}
+			if floats.Starts != nil {
+				s.Start = floats.Starts[i]
+			}
+			run = append(run, s)
+		}
+		if len(histograms.Between(in)) < len(histograms)-1 {
+			t.Fatalf("%d of %d histograms lie in the range", len(histograms.Between(in)), len(histograms))
+		}
+		var i int
+		if _, err := fmt.Sscan(found[k].Labels.Get("i"), &i); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := text(series.Merge(run, histograms.Between(in))), text(want(i)); got != want {
+			t.Fatalf("series %s in %v: %s", found[k].Labels, in, cmp.Diff(want, got))
+		}
 	}
 }
 

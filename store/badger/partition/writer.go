@@ -22,6 +22,9 @@ const entryOverhead = 64
 // mostBuffered is how many bytes of samples wait for the other members of their groups.
 const mostBuffered = 8 << 20
 
+// mostSealed is mostBuffered for a sealer: series come in order then, so that only deletions leave gaps in groups.
+const mostSealed = 64 << 20
+
 // A Writer writes one flush into a partition. It is for one goroutine.
 type Writer struct {
 	p        *Partition
@@ -68,6 +71,16 @@ func (p *Partition) NewWriter(sequence uint64) (*Writer, error) {
 		p: p, sequence: sequence, info: info, snapshot: p.db.NewTransaction(false), txn: p.db.NewTransaction(true),
 		batches: map[uint32]*batch{}, most: mostBuffered, begun: map[uint32]begun{},
 	}, nil
+}
+
+// NewSealer is NewWriter for an empty partition that is to stay as it is: the caller brings each series once, in one call of
+// Resolve and one of Add. What it writes is as small as may be. Later flushes are possible.
+func (p *Partition) NewSealer(sequence uint64) (*Writer, error) {
+	w, err := p.NewWriter(sequence)
+	if err == nil {
+		w.ids.sealing, w.most = true, mostSealed
+	}
+	return w, err
 }
 
 // Series takes the samples of a series: Resolve and Add in one.

@@ -20,6 +20,7 @@ const manySeries = 8
 
 // A Builder collects the series of a segment. It is for one goroutine.
 type Builder struct {
+	opts    Options
 	encoder *zstd.Encoder
 	names   map[string]int
 	columns []*column
@@ -51,13 +52,17 @@ type place struct {
 }
 
 // NewBuilder returns a builder without series.
-func NewBuilder() (*Builder, error) {
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(1),
+func NewBuilder(opts Options) (*Builder, error) {
+	level := zstd.SpeedDefault
+	if opts.Smaller {
+		level = zstd.SpeedBetterCompression
+	}
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
 		zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(64<<10), zstd.WithEncoderCRC(false))
 	if err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}
-	return &Builder{encoder: encoder, names: map[string]int{}}, nil
+	return &Builder{opts: opts, encoder: encoder, names: map[string]int{}}, nil
 }
 
 // Reset removes all series.
@@ -163,11 +168,12 @@ func (c *column) sort() {
 
 // Options says what a segment is for.
 type Options struct {
-	Hashes bool // Whether series will be looked up by their labels.
+	Hashes  bool // Whether series will be looked up by their labels.
+	Smaller bool // Whether to compress well rather than quickly.
 }
 
 // Build gives the pages of the segment to emit, the head last.
-func (b *Builder) Build(prefix []byte, opts Options, emit func(key, value []byte) error) error {
+func (b *Builder) Build(prefix []byte, emit func(key, value []byte) error) error {
 	sort.Slice(b.columns, func(i, k int) bool { return b.columns[i].name < b.columns[k].name })
 	at := 0
 	for _, c := range b.columns {
@@ -179,14 +185,14 @@ func (b *Builder) Build(prefix []byte, opts Options, emit func(key, value []byte
 	if err == nil {
 		err = b.buildLabels(prefix, emit)
 	}
-	if opts.Hashes && err == nil {
+	if b.opts.Hashes && err == nil {
 		err = b.buildHashes(prefix, emit)
 	}
 	if err != nil {
 		return err
 	}
 	key := pageKey(prefix, kindHead, 0)
-	return emit(key, seal(key, b.head(opts, pages), b.encoder))
+	return emit(key, seal(key, b.head(pages), b.encoder))
 }
 
 // directoryPage is what the head says of a page of values.
@@ -195,9 +201,9 @@ type directoryPage struct {
 	separator []byte // Above the value before the page, and not above its first one.
 }
 
-func (b *Builder) head(opts Options, pages []directoryPage) []byte {
+func (b *Builder) head(pages []directoryPage) []byte {
 	flags := uint64(0)
-	if opts.Hashes {
+	if b.opts.Hashes {
 		flags |= flagHashes
 	}
 	raw := binary.AppendUvarint(nil, flags)

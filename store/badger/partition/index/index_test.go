@@ -40,7 +40,7 @@ func decoder(tb testing.TB) *zstd.Decoder {
 
 func build(tb testing.TB, list []labels.Labels) pages {
 	tb.Helper()
-	b, err := index.NewBuilder()
+	b, err := index.NewBuilder(index.Options{Hashes: true})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func build(tb testing.TB, list []labels.Labels) pages {
 		}
 	}
 	out := pages{}
-	err = b.Build([]byte("prefix"), index.Options{Hashes: true}, func(key, value []byte) error {
+	err = b.Build([]byte("prefix"), func(key, value []byte) error {
 		if _, ok := out[string(key)]; ok {
 			return fmt.Errorf("key %x comes twice", key)
 		}

@@ -40,19 +40,11 @@ func Open(opts Options) (*Partition, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	// Badger cuts a manifest at the first damage that looks like the end of a torn write, and says nothing.
-	_, torn, err := readManifest(opts.Dir)
-	if err != nil {
-		torn = false // The caller has looked, or there is none yet.
-	}
 	p, err := open(opts.Dir, opts.Frozen, logger, func(o badgerdb.Options) badgerdb.Options { return o.WithReadOnly(opts.Frozen) })
 	if err != nil {
 		return nil, err
 	}
 	if err := p.check(opts); err != nil {
-		if torn {
-			err = fmt.Errorf("%w; the end of %s was cut off or damaged", err, manifestName)
-		}
 		return nil, errors.Join(fmt.Errorf("partition: open %s: %w", opts.Dir, err), p.Close())
 	}
 	return p, nil
@@ -114,8 +106,8 @@ func (p *Partition) check(opts Options) error {
 	}
 	want := opts.Expect
 	if info.Sequence < want.Sequence || info.Series < want.Series || info.Chunks < want.Chunks {
-		return fmt.Errorf("%w: it holds %d series and %d chunks up to flush %d, but %d series and %d chunks up to flush %d were written",
-			store.ErrCorrupt, info.Series, info.Chunks, info.Sequence, want.Series, want.Chunks, want.Sequence)
+		return fmt.Errorf("%w: it holds %d series and %d chunks up to flush %d, but %d series and %d chunks up to flush %d were written; Badger cuts its %s and its logs (*.mem) where they are damaged",
+			store.ErrCorrupt, info.Series, info.Chunks, info.Sequence, want.Series, want.Chunks, want.Sequence, manifestName)
 	}
 	return nil
 }

@@ -290,13 +290,16 @@ func largest(t *testing.T, names []string) string {
 // announced wants a line in the log, and a metric above 0.
 func (d damage) announced(t *testing.T, server *process.Process) {
 	t.Helper()
-	out, said := server.Output(), false
-	for line := range strings.Lines(out) {
-		said = said || strings.Contains(line, `"level":"ERROR"`) && strings.Contains(line, d.says)
-	}
-	if !said {
-		t.Errorf("the log says nothing about %q:\n%s", d.says, tail(out, 3000))
-	}
+	// What a request failed of is logged after its answer.
+	eventually(t, 10*time.Second, func(context.Context) error {
+		out := server.Output()
+		for line := range strings.Lines(out) {
+			if strings.Contains(line, `"level":"ERROR"`) && strings.Contains(line, d.says) {
+				return nil
+			}
+		}
+		return fmt.Errorf("the log says nothing about %q:\n%s", d.says, tail(out, 3000))
+	})
 	found, err := gauge(t.Context(), newClient(t, server.URL()), "luminate_storage_corruptions_total")
 	if err != nil || found == 0 {
 		t.Errorf("luminate_storage_corruptions_total is %v, %v", found, err)

@@ -64,8 +64,11 @@ func negotiate(r *http.Request) (version, error) {
 
 // contentType returns the protocol version that a Content-Type asks for.
 func contentType(header string) (version, error) {
-	if strings.TrimSpace(header) == "" {
+	switch strings.TrimSpace(header) {
+	case "", mediaType: // All that senders of version 1.0 say.
 		return v1, nil
+	case mediaType + ";proto=" + messageV2: // And those of version 2.0.
+		return v2, nil
 	}
 	typ, params, err := mime.ParseMediaType(header)
 	if err == nil && typ == mediaType {

@@ -211,6 +211,12 @@ func usualSample(msg []byte, version int) (s metric.Sample, ok bool) {
 		s.Value = math.Float64frombits(binary.LittleEndian.Uint64(msg[1:]))
 		pos = 9
 	}
+	if pos+1+6 == len(msg) && pos > 0 {
+		if w := binary.LittleEndian.Uint64(msg[len(msg)-8:]); w&tailMask == tail {
+			s.Timestamp = tailTime(w)
+			return s, true
+		}
+	}
 	var u uint64
 	if pos < len(msg) && msg[pos] == 2<<3|wireVarint {
 		if u, pos = uvarint(msg, pos+1); pos < 0 {

@@ -119,7 +119,17 @@ func (d *decoder) surprised(series []metric.Series) error {
 const (
 	sampleField = 1 + 1 + 1 + 8 + 1 + 6
 	zeroField   = 1 + 1 + 1 + 6
+
+	// The last eight bytes of both: any one, the tag of the timestamp, five that go on, one that does not.
+	tailMask = 0x80_80_80_80_80_80_ff_00
+	tail     = 0x00_80_80_80_80_80_00_00 | (2<<3|wireVarint)<<8
 )
+
+// tailTime returns the timestamp in the last eight bytes.
+func tailTime(w uint64) int64 {
+	w >>= 16
+	return int64(w&0x7f | w>>1&(0x7f<<7) | w>>2&(0x7f<<14) | w>>3&(0x7f<<21) | w>>4&(0x7f<<28) | w>>5&(0x7f<<35))
+}
 
 // sampleBefore returns where the Sample field of a TimeSeries message starts that ends before end, or -1 if there is none of
 // the usual forms.
@@ -127,11 +137,6 @@ func sampleBefore(msg []byte, end int) int {
 	const (
 		tagSample = 2<<3 | wireBytes
 		tagValue  = 1<<3 | wireFixed64
-		tagTime   = 2<<3 | wireVarint
-
-		// Of the last eight bytes: any one, tagTime, five that go on, one that does not.
-		tailMask = 0x80_80_80_80_80_80_ff_00
-		tail     = 0x00_80_80_80_80_80_00_00 | tagTime<<8
 	)
 	if end < zeroField || binary.LittleEndian.Uint64(msg[end-8:end])&tailMask != tail {
 		return -1
@@ -147,10 +152,7 @@ func sampleBefore(msg []byte, end int) int {
 
 // expectedSample decodes a Sample field that sampleBefore has found.
 func expectedSample(field []byte) metric.Sample {
-	w := binary.LittleEndian.Uint64(field[len(field)-8:]) >> 16
-	s := metric.Sample{
-		Timestamp: int64(w&0x7f | w>>1&(0x7f<<7) | w>>2&(0x7f<<14) | w>>3&(0x7f<<21) | w>>4&(0x7f<<28) | w>>5&(0x7f<<35)),
-	}
+	s := metric.Sample{Timestamp: tailTime(binary.LittleEndian.Uint64(field[len(field)-8:]))}
 	if len(field) == sampleField {
 		s.Value = math.Float64frombits(binary.LittleEndian.Uint64(field[3:]))
 	}

@@ -87,6 +87,29 @@ func (s *sender) send() {
 	}
 }
 
+const (
+	contentV1 = "application/x-protobuf"
+	contentV2 = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
+)
+
+// What a request allocates does not depend on how much is in it.
+func TestHandlerAllocations(t *testing.T) {
+	// The deadline and the headers of the answer take some; with the race detector pools lose what they hold now and then.
+	const most = 50
+	f := func(contentType string, one func(testing.TB, []int) []byte) {
+		t.Helper()
+		s := newSender(t, contentType, one(t, fleetOrder(2000, false)))
+		for range 10 {
+			s.send()
+		}
+		if n := testing.AllocsPerRun(50, s.send); n > most {
+			t.Errorf("%s: a request of 2,000 series allocates %v times, want at most %v", contentType, n, most)
+		}
+	}
+	f(contentV1, fleetV1)
+	f(contentV2, fleetV2)
+}
+
 // BenchmarkHandler is the whole way from a compressed body to the store's Append: 100,000 series in requests of 2,000.
 func BenchmarkHandler(b *testing.B) {
 	const n, each = 100_000, 2000
@@ -113,9 +136,8 @@ func BenchmarkHandler(b *testing.B) {
 			b.ReportMetric(float64((cpuTime(b)-start).Nanoseconds())/float64(b.N)/each, "cpu-ns/sample")
 		})
 	}
-	const typeV1, typeV2 = "application/x-protobuf", "application/x-protobuf;proto=io.prometheus.write.v2.Request"
-	f("1.0", typeV1, false, fleetV1)
-	f("1.0 random order", typeV1, true, fleetV1)
-	f("2.0", typeV2, false, fleetV2)
-	f("2.0 random order", typeV2, true, fleetV2)
+	f("1.0", contentV1, false, fleetV1)
+	f("1.0 random order", contentV1, true, fleetV1)
+	f("2.0", contentV2, false, fleetV2)
+	f("2.0 random order", contentV2, true, fleetV2)
 }

@@ -133,8 +133,10 @@ func (v version) protocol() string {
 
 func (a *API) write(w http.ResponseWriter, r *http.Request) {
 	v, err := negotiate(r)
-	if n, convErr := strconv.Atoi(r.Header.Get("Retry-Attempt")); convErr == nil && n > 0 {
-		a.metrics.retries.WithLabelValues(v.String()).Inc()
+	if attempt := r.Header.Get("Retry-Attempt"); attempt != "" {
+		if n, convErr := strconv.Atoi(attempt); convErr == nil && n > 0 {
+			a.metrics.retries.WithLabelValues(v.String()).Inc()
+		}
 	}
 	req := a.requests.Get().(*request)
 	defer a.release(req)

@@ -111,12 +111,17 @@ func join(a, b []metric.Rejection) []metric.Rejection {
 }
 
 func (p *Pipeline) account(protocol string, out Outcome) {
-	for kind, n := range map[string]int{
-		"sample": out.Stored.Samples, "histogram": out.Stored.Histograms,
-		"exemplar": out.Stored.Exemplars, "metadata": out.Stored.Metadata,
+	for _, c := range [...]struct {
+		kind string
+		n    int
+	}{
+		{"sample", out.Stored.Samples},
+		{"histogram", out.Stored.Histograms},
+		{"exemplar", out.Stored.Exemplars},
+		{"metadata", out.Stored.Metadata},
 	} {
-		if n > 0 {
-			p.stored.WithLabelValues(protocol, kind).Add(float64(n))
+		if c.n > 0 {
+			p.stored.WithLabelValues(protocol, c.kind).Add(float64(c.n))
 		}
 	}
 	for _, r := range out.Rejected {

@@ -70,6 +70,7 @@ type Storage struct {
 	Backend            string `yaml:"backend" doc:"badger (on this machine's disk) or memory (nothing is kept; for trying out)."`
 	MaxExemplars       int    `yaml:"max_exemplars" doc:"Most exemplars that are kept of a tenant; old ones give way to new ones."`
 	MaxMetadataBytes   Bytes  `yaml:"max_metadata_bytes" doc:"Most metadata (type, help and unit) that is kept of a tenant, with 128 bytes for each metric family. What comes on top is refused; samples are stored all the same. 0 means no limit."`
+	SnapshotDir        string `yaml:"snapshot_dir" doc:"The directory on the server into which POST /api/v1/admin/tsdb/snapshot writes an archive of the tenant, best on another disk: nobody removes them, and each may be as large as the data. Empty means that there are no snapshots."`
 	AllowLossyRecovery bool   `yaml:"allow_lossy_recovery" doc:"Start even if partitions, the catalog or the checkpoint are damaged: what can't be read is moved to quarantine, counted and logged. Without it the server refuses to start. Damage to the write-ahead log is always treated so."`
 	Badger             Badger `yaml:"badger" doc:"Settings of backend badger."`
 }

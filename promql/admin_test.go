@@ -58,7 +58,20 @@ func TestQ23Admin(t *testing.T) {
 	c.err = errors.New("disk on fire")
 	api.post("/api/v1/admin/tsdb/clean_tombstones").fails(500, "internal", "internal error")
 	newAPI(t, promql.Options{}).post("/api/v1/admin/tsdb/clean_tombstones").is(http.StatusNoContent, "")
-	api.post("/api/v1/admin/tsdb/snapshot").fails(404, "not_found", "/luminate/v1/admin/backup")
+}
+
+func TestQ23Snapshot(t *testing.T) {
+	const path = "/api/v1/admin/tsdb/snapshot"
+	api := newAPI(t, promql.Options{})
+	api.post(path).fails(404, "not_found", "set storage.snapshot_dir on the server, or let POST /luminate/v1/admin/backup stream an archive of the tenant")
+
+	var failure error
+	api = newAPI(t, promql.Options{Snapshot: func(_ context.Context, id tenancy.ID) (string, error) { return "now-of-" + string(id), failure }})
+	api.post(path).data(`{"name":"now-of-team-a"}`)
+	api.post(path, "skip_head", "true").data(`{"name":"now-of-team-a"}`)
+	api.post(path, "skip_head", "perhaps").fails(400, "bad_data", `invalid parameter "skip_head": unable to parse boolean "perhaps" argument`)
+	failure = errors.New("disk on fire")
+	api.post(path).fails(500, "internal", "internal error")
 }
 
 // TestQ25Routes also holds what may change data: never a GET, and always the scope admin.

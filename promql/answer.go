@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/prometheus/prometheus/util/annotations"
 
@@ -61,7 +62,12 @@ func (a *API) handle(h handler) http.Handler {
 
 // handleAdmin serves h without a limit of time.
 func (a *API) handleAdmin(h handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, h) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Else what took longer than the server gives to answers would be done, and nobody told. Where there is no
+		// connection, as in a test, there is no limit.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+		a.serve(w, r, h)
+	})
 }
 
 func (a *API) serve(w http.ResponseWriter, r *http.Request, h handler) {

@@ -30,6 +30,7 @@ type Maintenance interface {
 type Options struct {
 	Source      Source
 	Maintenance Maintenance           // For clean_tombstones; nil means there is nothing to reclaim.
+	Snapshot    Snapshot              // nil means that there are none.
 	Logger      *slog.Logger          // nil discards.
 	QueryLog    slog.Handler          // Gets a record for each query that ends; nil means none.
 	Registerer  prometheus.Registerer // Takes the metrics of the engine; nil means none.
@@ -110,6 +111,7 @@ func setDefault[T ~int | ~int64](v *T, to T) {
 type API struct {
 	source      Source
 	maintenance Maintenance
+	snapshots   Snapshot
 	engine      promengine.QueryEngine
 	parser      parser.Parser
 	limits      Limits
@@ -126,6 +128,7 @@ func New(o Options) *API {
 	a := &API{
 		source:      o.Source,
 		maintenance: o.Maintenance,
+		snapshots:   o.Snapshot,
 		engine:      o.Engine,
 		parser:      o.Language.parser(),
 		limits:      o.Limits.withDefaults(),

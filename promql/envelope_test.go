@@ -81,7 +81,7 @@ func TestQ02ErrorTypes(t *testing.T) {
 	api := newAPI(t, promql.Options{})
 	api.get("/api/v1/query", "query", "up{").fails(400, "bad_data", "parse error")
 	api.get("/api/v1/query", "query", "http_requests_total + on (job) up").fails(422, "execution", "found duplicate series for the match group")
-	api.post("/api/v1/admin/tsdb/snapshot").fails(404, "not_found", "no snapshots over HTTP")
+	api.post("/api/v1/admin/tsdb/snapshot").fails(404, "not_found", "no snapshots on its disk")
 
 	for _, c := range []struct {
 		err     error

@@ -27,8 +27,12 @@ const standard = "-"
 
 // backup streams an archive out of the running server.
 func (m *Main) backup(ctx context.Context, w io.Writer, tenants []tenancy.ID) error {
-	_, err := archive.Write(ctx, w, m.store, archive.WriteOptions{Tenants: tenants, Program: "luminate " + buildVersion(), Now: m.now})
+	_, err := archive.Write(ctx, w, m.store, m.archiveOptions(tenants))
 	return err
+}
+
+func (m *Main) archiveOptions(tenants []tenancy.ID) archive.WriteOptions {
+	return archive.WriteOptions{Tenants: tenants, Program: "luminate " + buildVersion(), Now: m.now}
 }
 
 func backupCommand(w world) *cobra.Command {

@@ -100,7 +100,7 @@ func (m *Main) groups(pipeline *ingest.Pipeline) []server.Group {
 		},
 	})
 	prom := promql.New(promql.Options{
-		Source: src, Reading: held, Maintenance: m.store, Logger: m.log, Registerer: m.registry, Now: m.now,
+		Source: src, Reading: held, Maintenance: m.store, Snapshot: m.snapshots(), Logger: m.log, Registerer: m.registry, Now: m.now,
 		Limits: promql.Limits{
 			MaxSamples: q.MaxSamples, MaxPoints: q.MaxPoints, MaxConcurrent: q.MaxConcurrent, MaxLookups: q.MaxLookups, MaxExemplars: q.MaxExemplars,
 			MaxFormBytes: int64(q.MaxFormBytes), MaxExpressionBytes: int(q.MaxExpressionBytes), MaxOperators: q.MaxOperators,

@@ -166,12 +166,19 @@ func compare(t *testing.T, rng *rand.Rand, p *partition.Partition, m *model) {
 	}
 	masks := []partition.Mask{mask, {Range: store.Range{Min: 3_000_000, Max: 3_100_000}, Sequence: 99}}
 	want := func(i int) series.Run { return m.want(i, in, mask).Without(masks[1].Range) }
-	compareColumns(t, rng, r, found, in, masks, want)
+	compareColumns(t, rng, r, found, seen{in, masks}, want)
+}
+
+// seen is what a reader may see.
+type seen struct {
+	in    store.Range
+	masks []partition.Mask
 }
 
 // compareColumns is compare by columns.
-func compareColumns(t *testing.T, rng *rand.Rand, r *partition.Reader, found []partition.Series, in store.Range, masks []partition.Mask, want func(i int) series.Run) {
+func compareColumns(t *testing.T, rng *rand.Rand, r *partition.Reader, found []partition.Series, what seen, want func(i int) series.Run) {
 	t.Helper()
+	in, masks := what.in, what.masks
 	c := r.NewCursor(in)
 	defer c.Close()
 	if rng.IntN(2) == 0 {

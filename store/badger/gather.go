@@ -69,7 +69,7 @@ func (p *partitionSearch) search(ctx context.Context, sel store.Selection) (err 
 }
 
 func (p *partitionSearch) give(g *gathering) {
-	pass := partition.NewPass()
+	from := &source{in: p.in, pass: partition.NewPass(), expected: p.found}
 	in := p.reader.in
 	g.begin(len(p.found))
 	for i := range p.found {
@@ -77,9 +77,9 @@ func (p *partitionSearch) give(g *gathering) {
 		if s.Range.Min > in.Max {
 			continue
 		}
-		pass.Expect(s)
+		from.pass.Expect(s)
 		m := g.at(s.Labels)
-		m.parts = append(m.parts, located{p.in, pass, *s})
+		m.parts = append(m.parts, located{from, *s})
 		m.inside = m.inside || s.Range.Max >= in.Min
 		m.sure = m.sure || len(p.in.deletions) == 0 && (in.Contains(s.Range.Min) || in.Contains(s.Range.Max))
 	}

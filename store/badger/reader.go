@@ -174,6 +174,16 @@ type partitionReader struct {
 
 	mu     sync.Mutex
 	cursor *partition.Cursor
+	others []*partition.Cursor // Of sets.
+}
+
+// newCursor returns a cursor that is closed with p.
+func (p *partitionReader) newCursor() *partition.Cursor {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.reader.NewCursor(p.in)
+	p.others = append(p.others, c)
+	return c
 }
 
 func openPartitionReader(part *partition.Partition, h *handle, id tenancy.ID, in store.Range, deletions []catalog.Deletion) *partitionReader {
@@ -189,6 +199,9 @@ func openPartitionReader(part *partition.Partition, h *handle, id tenancy.ID, in
 func (p *partitionReader) close() {
 	if p.cursor != nil {
 		p.cursor.Close()
+	}
+	for _, c := range p.others {
+		c.Close()
 	}
 	p.reader.Close()
 }

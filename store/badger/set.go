@@ -14,6 +14,7 @@ import (
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger/active"
 	"github.com/luminate-metrics/luminate/store/badger/partition"
+	"github.com/luminate-metrics/luminate/store/badger/rowgroup"
 	"github.com/luminate-metrics/luminate/store/series"
 )
 
@@ -34,10 +35,27 @@ var (
 	_ store.Loaded   = (*merged)(nil)
 )
 
+// located is a series in a partition.
 type located struct {
-	in     *partitionReader
-	pass   *partition.Pass
+	from   *source
 	series partition.Series
+}
+
+// A source is a partition as one set reads it.
+type source struct {
+	in       *partitionReader
+	pass     *partition.Pass    // For runs.
+	cursor   *partition.Cursor  // For columns; nil before the first.
+	expected []partition.Series // That the set asks for.
+}
+
+// columns is partitionReader.load by columns: into gets the floats that the view sees.
+func (s *source) columns(of *partition.Series, into *rowgroup.Column) (histograms series.Run, err error) {
+	if s.cursor == nil {
+		s.cursor = s.in.newCursor()
+		s.cursor.Expect(s.expected)
+	}
+	return s.cursor.Columns(of, masksFor(s.in.deletions, of), into)
 }
 
 // set goes from one series to the next.
@@ -49,8 +67,11 @@ type set struct {
 	now   *merged
 	err   error
 
-	mu     sync.Mutex // Of memory: several series may be loaded at a time.
-	memory *active.Reader
+	sorted bool
+
+	mu      sync.Mutex // Of the rest, and the sources: several series may be loaded at a time.
+	memory  *active.Reader
+	scratch rowgroup.Column
 }
 
 var _ storage.SeriesSet = (*set)(nil)
@@ -63,7 +84,7 @@ func (r *reader) newSet(ctx context.Context, sel store.Selection) *set {
 	if sel.Sorted || sel.Limit > 0 {
 		slices.SortFunc(list, func(a, b merged) int { return labels.Compare(a.labels, b.labels) })
 	}
-	s := &set{ctx: ctx, in: r.in, rest: list, limit: -1}
+	s := &set{ctx: ctx, in: r.in, rest: list, limit: -1, sorted: sel.Sorted || sel.Limit > 0}
 	if r.memory != nil {
 		if s.memory, err = r.another(); err != nil {
 			return &set{ctx: ctx, err: err}
@@ -79,7 +100,7 @@ func (r *reader) newSet(ctx context.Context, sel store.Selection) *set {
 func (m *merged) load() (series.Run, error) {
 	var out series.Run
 	for i := range m.parts {
-		run, err := m.parts[i].in.load(&m.parts[i].series, m.parts[i].pass)
+		run, err := m.parts[i].from.in.load(&m.parts[i].series, m.parts[i].from.pass)
 		if err != nil {
 			return nil, err
 		}
@@ -100,25 +121,38 @@ func (m *merged) load() (series.Run, error) {
 // columns reads the samples of the range into to. It is not ok, and to is of no use, if there are histograms among them, or
 // if later ones stand in the way of earlier ones.
 func (m *merged) columns(to *series.Columns) (ok bool, err error) {
+	m.set.mu.Lock()
+	defer m.set.mu.Unlock()
 	for i := range m.parts {
-		run, err := m.parts[i].in.load(&m.parts[i].series, m.parts[i].pass)
-		if err != nil {
+		ok, err := m.set.partColumns(&m.parts[i], to)
+		if !ok || err != nil {
 			return false, err
-		}
-		if !to.AddRun(run.Between(m.set.in)) {
-			return false, nil
 		}
 	}
 	if m.ref == active.NoRef {
 		return true, nil
 	}
-	m.set.mu.Lock()
-	defer m.set.mu.Unlock()
 	s, err := m.set.memory.Samples(m.ref, m.set.in)
 	if err != nil {
 		return false, err
 	}
 	return len(s.Histograms) == 0 && to.Add(s.Timestamps, s.Values, s.Starts), nil
+}
+
+// partColumns adds what a partition has of a series to to.
+func (s *set) partColumns(of *located, to *series.Columns) (ok bool, err error) {
+	if s.sorted { // Columns want the order of the partition.
+		run, err := of.from.in.load(&of.series, of.from.pass)
+		return err == nil && to.AddRun(run.Between(s.in)), err
+	}
+	if len(to.Timestamps) > 0 {
+		histograms, err := of.from.columns(&of.series, &s.scratch)
+		return err == nil && len(histograms) == 0 && to.Add(s.scratch.Timestamps, s.scratch.Values, s.scratch.Starts), err
+	}
+	c := rowgroup.Column{Timestamps: to.Timestamps, Values: to.Values, Starts: to.Starts}
+	histograms, err := of.from.columns(&of.series, &c)
+	to.Timestamps, to.Values, to.Starts = c.Timestamps, c.Values, c.Starts
+	return len(histograms) == 0, err
 }
 
 // Labels returns the labels.

@@ -196,6 +196,7 @@ func (m *Main) start(ctx context.Context, hasher metric.Hasher) (tasks *sync.Wai
 		return tasks, err
 	}
 	m.server.Health().Watch("store", m.store.Ping)
+	every(ctx, tasks, roomInterval, leaveRoom(m.store.offHeap))
 	if m.cfg.SelfMetrics.Enabled {
 		rules := m.prometheusRules()
 		w := selfmetrics.New(selfmetrics.Options{

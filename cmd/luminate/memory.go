@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"runtime/debug"
+	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 
@@ -58,6 +60,41 @@ func inFlight(c config.Ingest, limit int64) int64 {
 		return min(max(limit/8, leastInFlight), mostInFlight)
 	}
 }
+
+// headBytes is the memory that samples may take before they are moved to disk, whatever their number; 0 means any. It
+// matters where they do not compress, or come out of order.
+func headBytes(limit int64) int64 {
+	if limit == math.MaxInt64 {
+		return 0
+	}
+	return limit / 4
+}
+
+// heapShare is the part of the memory limit that the garbage collector gets at least: one of so many.
+const heapShare = 4
+
+// leaveRoom makes the garbage collector keep to what the store leaves of the memory limit, for it does not see what lies
+// outside its heap. After ctx ends the limit is as before.
+func leaveRoom(offHeap func() int64) func(ctx context.Context, ticks <-chan time.Time) {
+	return func(ctx context.Context, ticks <-chan time.Time) {
+		limit := debug.SetMemoryLimit(-1)
+		if limit == math.MaxInt64 || offHeap == nil {
+			return
+		}
+		defer debug.SetMemoryLimit(limit)
+		for {
+			debug.SetMemoryLimit(max(limit-offHeap(), limit/heapShare))
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticks:
+			}
+		}
+	}
+}
+
+// roomInterval is how often the garbage collector is told what the store leaves.
+const roomInterval = 5 * time.Second
 
 // headSamples is the number of samples in memory at which they are moved to disk.
 func headSamples(c config.Badger, limit int64) int64 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"math"
@@ -8,6 +9,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/luminate-metrics/luminate/config"
 )
@@ -52,6 +54,42 @@ func TestHeldSamples(t *testing.T) {
 	f(0, 1<<20, 10_000_000)
 	f(0, 64<<30, 200_000_000)
 	f(0, math.MaxInt64, 200_000_000)
+}
+
+func TestLeaveRoom(t *testing.T) {
+	before := debug.SetMemoryLimit(8 << 30)
+	defer debug.SetMemoryLimit(before)
+	ctx, stop := context.WithCancel(t.Context())
+	ticks, asked := make(chan time.Time), make(chan int64)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		leaveRoom(func() int64 { return <-asked })(ctx, ticks)
+	}()
+	f := func(takes, want int64) {
+		t.Helper()
+		asked <- takes
+		ticks <- time.Time{} // It is looked at after the limit was set.
+		if got := debug.SetMemoryLimit(-1); got != want {
+			t.Errorf("the store takes %d: limit %d, want %d", takes, got, want)
+		}
+	}
+	f(0, 8<<30)
+	f(3<<30, 5<<30)
+	f(7<<30, 2<<30)
+	stop()
+	asked <- 0
+	<-done
+	if got := debug.SetMemoryLimit(-1); got != 8<<30 {
+		t.Errorf("limit %d at the end", got)
+	}
+	leaveRoom(nil)(t.Context(), ticks) // A store without memory of its own.
+}
+
+func TestHeadBytes(t *testing.T) {
+	if a, b := headBytes(8<<30), headBytes(math.MaxInt64); a != 2<<30 || b != 0 {
+		t.Errorf("%d and %d", a, b)
+	}
 }
 
 func TestLimitMemory(t *testing.T) {

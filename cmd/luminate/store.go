@@ -19,7 +19,8 @@ import (
 // An openStore is a store that may tell that it can't go on.
 type openStore struct {
 	store.Store
-	failed <-chan struct{} // Closed when nothing may be acknowledged any more; nil if that can't be.
+	failed  <-chan struct{} // Closed when nothing may be acknowledged any more; nil if that can't be.
+	offHeap func() int64    // Bytes that it takes outside the Go heap; nil if it takes none.
 }
 
 func tenantRetention(c config.TenantDurations) map[tenancy.ID]time.Duration {
@@ -37,10 +38,11 @@ type opener func(cfg *config.Config, hasher metric.Hasher, now func() time.Time,
 func open(cfg *config.Config, hasher metric.Hasher, now func() time.Time, log *slog.Logger, reg prometheus.Registerer) (openStore, error) {
 	switch c := cfg.Storage.Badger; cfg.Storage.Backend {
 	case config.BackendBadger:
+		limit := debug.SetMemoryLimit(-1)
 		o := badger.Options{
 			Dir: c.Path, Hasher: hasher, PartitionWidth: c.PartitionWidth.Std(), Retention: cfg.Retention.Period.Std(),
 			TenantRetention: tenantRetention(cfg.Retention.Tenants),
-			FsyncPolicy:     c.Fsync, MaxHeadSamples: headSamples(c, debug.SetMemoryLimit(-1)), MaxHeadAge: c.MaxHeadAge.Std(),
+			FsyncPolicy:     c.Fsync, MaxHeadSamples: headSamples(c, limit), MaxHeadBytes: headBytes(limit), MaxHeadAge: c.MaxHeadAge.Std(),
 			MaxOpenPartitions: c.MaxOpenPartitions, MaxPartitions: c.MaxPartitions, MaxExemplars: cfg.Storage.MaxExemplars, WALSegmentBytes: int(c.WALSegmentBytes),
 			MinFreeBytes: int64(c.MinFreeBytes), MinFreePercent: c.MinFreePercent, BallastBytes: int64(c.BallastBytes),
 			ScrubInterval: c.ScrubInterval.Std(), ScrubBytesPerSecond: int64(c.ScrubBytesPerSecond),
@@ -53,7 +55,7 @@ func open(cfg *config.Config, hasher metric.Hasher, now func() time.Time, log *s
 		if err != nil {
 			return openStore{}, err
 		}
-		return openStore{st, st.Failed()}, nil
+		return openStore{st, st.Failed(), st.OffHeap}, nil
 	case config.BackendMemory:
 		log.Warn("nothing is kept: all data is gone when the server stops, because storage.backend is memory")
 		return openStore{Store: memory.New(memory.Options{Hasher: hasher, MaxExemplars: cfg.Storage.MaxExemplars})}, nil

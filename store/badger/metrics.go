@@ -108,6 +108,9 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 			Name: "luminate_storage_head_samples", Help: "Samples in memory.",
 		}, func() float64 { _, samples := s.headSize(); return float64(samples) }),
 		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "luminate_storage_head_bytes", Help: "Memory of series and samples outside the Go heap.",
+		}, func() float64 { return float64(s.OffHeap()) }),
+		f.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "luminate_storage_free_bytes", Help: "Free space on the disk of the data directory.",
 		}, func() float64 { _, free := s.guard.state(); return float64(free) }),
 		f.NewGaugeFunc(prometheus.GaugeOpts{

@@ -43,6 +43,7 @@ type Options struct {
 	// MaxHeadSamples is the samples in memory at which they are moved to disk. If it is more than a million, fewer are
 	// enough of few series, and more may be of many: 24 of each.
 	MaxHeadSamples    int64
+	MaxHeadBytes      int64         // The same in bytes of memory that samples take; 0 means any number.
 	MaxHeadAge        time.Duration // How long samples stay in memory at most.
 	MaxOpenPartitions int           // Partitions that stay open while nobody reads them.
 	MaxPartitions     int           // Of the store; samples that would need one more are refused.

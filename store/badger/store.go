@@ -331,7 +331,15 @@ const (
 // large reports whether the head is to be moved.
 func (s *Store) large() bool {
 	series, samples := s.headSize()
-	return samples >= s.mostSamples(series)
+	return samples >= s.mostSamples(series) || s.opts.MaxHeadBytes > 0 && s.memory.head.SampleBytes() >= s.opts.MaxHeadBytes
+}
+
+// OffHeap is the bytes of memory that the store takes outside the Go heap, where the garbage collector does not see them.
+func (s *Store) OffHeap() int64 {
+	if s.memory.head.InGoHeap() {
+		return 0
+	}
+	return s.memory.head.Memory().Total()
 }
 
 // mostSamples is how many samples may be in memory.

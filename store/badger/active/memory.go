@@ -34,6 +34,12 @@ func (m Memory) Total() int64 {
 // had from the system again. Writers wait for it, 10 ms for a million free blocks or so.
 func (h *Head) Trim() { h.blocks.trim() }
 
+// SampleBytes is the memory of samples that a flush frees.
+func (h *Head) SampleBytes() int64 {
+	held, free := h.blocks.size()
+	return held - free + h.asideBytes.Load()
+}
+
 // Memory counts.
 func (h *Head) Memory() Memory {
 	p := h.pairs.Memory()

@@ -27,6 +27,7 @@ PACKAGES ?= ./...
 TEST_TIMEOUT ?= 20m
 TEST_FLAGS ?=
 FUZZTIME ?= 10s
+SOAK_TIME ?= 30m
 # The least total coverage in percent that test-coverage accepts; empty accepts any.
 COVERAGE_FLOOR ?=
 
@@ -86,6 +87,10 @@ test-integration: tools-prometheus tools-curl ## Run the whole-binary tests afre
 test-faults: ## Run the fault tests at length: 200 kills, 50 power cuts, full disks, damaged files
 	LUMINATE_TEST_FAULT_KILLS=$${LUMINATE_TEST_FAULT_KILLS:-200} LUMINATE_TEST_FAULT_CUTS=$${LUMINATE_TEST_FAULT_CUTS:-50} \
 		$(GO) test -count=1 -v -timeout 60m $(TEST_FLAGS) ./test/faults
+
+.PHONY: test-soak
+test-soak: ## Run a server under steady load for SOAK_TIME (30m) and see whether memory, goroutines and files stay flat
+	LUMINATE_TEST_SOAK_TIME=$(SOAK_TIME) $(GO) test -count=1 -v -run '^TestSoak$$' -timeout 0 $(TEST_FLAGS) ./test/faults
 
 .PHONY: test-load
 test-load: ## Run the load generator's tests and print what they measure

@@ -2,7 +2,8 @@
 //
 // Nothing of Luminate is imported: what holds here holds for a user. LUMINATE_TEST_BINARY names a server to test in
 // place of one that is built; LUMINATE_TEST_FAULT_KILLS and LUMINATE_TEST_FAULT_CUTS are how often it is killed and how
-// often its power is cut. Tests that need root and loop devices say so where those are missing.
+// often its power is cut, and LUMINATE_TEST_SOAK_TIME how long it is watched under a steady load. Tests that need root and
+// loop devices say so where those are missing.
 package faults_test
 
 import (

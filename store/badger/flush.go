@@ -22,7 +22,6 @@ type flush struct {
 	samples    int64               // That there were.
 
 	groups  []group // What is frozen.
-	held    bool    // Whether a group could not be frozen, because somebody still reads what was frozen before.
 	written []wrote
 }
 
@@ -71,7 +70,7 @@ func (s *Store) flush(ctx context.Context, forced bool) (err error) {
 		}
 		return err
 	}
-	s.unfinished = f.held
+	s.unfinished = false
 	return errors.Join(s.afterFlush(f), s.evict(f.generation))
 }
 
@@ -108,8 +107,6 @@ func (s *Store) freeze(ctx context.Context, forced bool) (*flush, error) {
 	for _, g := range m.head.Pending(nil) {
 		if m.head.Freeze(g) {
 			groups = append(groups, g)
-		} else {
-			f.held = true
 		}
 	}
 	f.groups = m.byTenant(groups)

@@ -41,7 +41,7 @@ type Store struct {
 	failed   chan struct{}
 
 	maintenance sync.Mutex // One of Flush, Expire, Compact and Delete at a time.
-	unfinished  bool       // Whether the last flush left something. Under maintenance.
+	unfinished  bool       // Whether the last flush failed. Under maintenance.
 
 	memory *memory
 	mu     sync.RWMutex // Guards what readers start from.

@@ -41,7 +41,7 @@ func (h *Head) Expire(before int64) error {
 			s.mu.Lock()
 			g := &s.groups[k]
 			used := g.used
-			if min(g.min, g.frozenMin) >= before {
+			if s.oldest(uint32(i*stripeGroups+k)) >= before {
 				used = 0
 			}
 			s.mu.Unlock()
@@ -83,6 +83,9 @@ func (d *deletion) aside() {
 // chunks writes the chunks anew that lose samples.
 func (d *deletion) chunks() error {
 	h, r := d.head, d.record
+	if err := d.deleteShelved(); err != nil {
+		return err
+	}
 	var a ages
 	h.copyAges(d.stripe, d.ref, &a)
 	frozen, cut, err := d.without(a.part[0].chunk)

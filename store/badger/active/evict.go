@@ -108,7 +108,7 @@ func (h *Head) unlink(refs []uint32, mark uint32) []uint32 {
 // idle takes the life of a series that may be evicted.
 func (h *Head) idle(s *stripe, ref uint32, mark, oldest uint32) bool {
 	r := h.records.At(ref)
-	if r.N > 0 || r.frozen != 0 || atomic.LoadUint32(&r.told) >= mark || s.aside[ref] != nil {
+	if r.N > 0 || r.frozen != 0 || len(s.shelves) > 0 || atomic.LoadUint32(&r.told) >= mark || s.aside[ref] != nil {
 		return false
 	}
 	life := atomic.LoadUint32(&r.life)

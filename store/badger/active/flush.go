@@ -30,7 +30,7 @@ func (h *Head) Pending(dst []uint32) []uint32 {
 	for i, s := range *h.stripes.Load() {
 		s.mu.Lock()
 		for k := range s.groups {
-			if g := &s.groups[k]; g.mark != 0 || g.frozenMark != 0 {
+			if g := &s.groups[k]; g.mark != 0 || g.frozenMark != 0 && !g.published {
 				dst = append(dst, uint32(i*stripeGroups+k))
 			}
 		}
@@ -56,8 +56,8 @@ func (h *Head) OldestMark() (mark uint32, ok bool) {
 }
 
 // Freeze ends the chunks of a group, so that what is appended from now on is for another flush. It reports whether there
-// is anything to flush. If the group is frozen since an earlier flush, it stays as it is: that flush failed, and is to be
-// done again; or it is published and not released yet, and there is nothing to flush now.
+// is anything to flush. If the group is frozen since an earlier flush, which failed, it stays as it is. What is published
+// and not released yet is put on a shelf.
 func (h *Head) Freeze(group uint32) bool {
 	h.flushMu.Lock()
 	defer h.flushMu.Unlock()
@@ -66,12 +66,15 @@ func (h *Head) Freeze(group uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.group(first)
-	if g.frozenMark != 0 {
-		return !g.published
+	if g.frozenMark != 0 && !g.published {
+		return true
 	}
 	s.due.And(^uint32(1 << (group % stripeGroups)))
 	if g.mark == 0 {
 		return false
+	}
+	if g.frozenMark != 0 {
+		h.shelve(s, group)
 	}
 	whole := true
 	g.frozenMax = math.MinInt64
@@ -151,7 +154,8 @@ func (h *Head) Publish(group uint32) {
 	s.group(group * GroupSize).published = true
 }
 
-// Release drops what Freeze put apart: everybody looks for it elsewhere now.
+// Release drops what Freeze put apart, the oldest if it did more than once: everybody looks for it elsewhere now. It is
+// called once for each Publish.
 func (h *Head) Release(group uint32) {
 	h.flushMu.Lock()
 	defer h.flushMu.Unlock()
@@ -160,6 +164,9 @@ func (h *Head) Release(group uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.group(first)
+	if s.takeDown(group) {
+		return
+	}
 	for used := g.used; used != 0; used &= used - 1 {
 		ref := first + uint32(bits.TrailingZeros64(used))
 		r := h.records.At(ref)

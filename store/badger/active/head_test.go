@@ -392,10 +392,20 @@ func TestMarks(t *testing.T) {
 		t.Errorf("frozen is %v, want %v", got, want)
 	}
 	h.Publish(g)
-	if h.Freeze(g) { // Somebody still reads what was published.
-		t.Error("frozen twice")
+	if !h.Freeze(g) { // Somebody still reads what was published.
+		t.Error("nothing to freeze besides what is published")
+	}
+	if n := len(read(t, h, g*active.GroupSize, store.AllTime())); n != 3 {
+		t.Errorf("%d samples, want 3", n)
 	}
 	h.Release(g)
+	if n := len(read(t, h, g*active.GroupSize, store.AllTime())); n != 1 {
+		t.Errorf("%d samples, want 1", n)
+	}
+	h.Publish(g)
+	h.Release(g)
+	at(0, false)
+	add(4, 9)
 	at(9, true)
 	add(1, 8) // Out of order.
 	at(8, true)

@@ -25,6 +25,8 @@ type oracle struct {
 	writers []*active.Writer
 	series  map[string]*oracleSeries
 	frozen  map[uint32]bool // Groups.
+	shelves map[uint32]int  // How often a group was frozen anew.
+	shelved int
 	flushed int
 	evicted int
 }
@@ -33,12 +35,17 @@ type oracleSeries struct {
 	tenant       uint32
 	labels       labels.Labels
 	ref          uint32
+	shelves      []map[int64]item
 	frozen, open map[int64]item
+}
+
+func (s *oracleSeries) parts() []map[int64]item {
+	return append(slices.Clone(s.shelves), s.frozen, s.open)
 }
 
 func (s *oracleSeries) all(in store.Range) map[int64]item {
 	out := map[int64]item{}
-	for _, part := range []map[int64]item{s.frozen, s.open} {
+	for _, part := range s.parts() {
 		for at, v := range part {
 			if in.Contains(at) {
 				out[at] = v
@@ -56,7 +63,7 @@ func TestRandomOperations(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			o := &oracle{
-				t: t, rng: rand.New(rand.NewPCG(seed, 5)), series: map[string]*oracleSeries{}, frozen: map[uint32]bool{},
+				t: t, rng: rand.New(rand.NewPCG(seed, 5)), series: map[string]*oracleSeries{}, frozen: map[uint32]bool{}, shelves: map[uint32]int{},
 				head: newHead(t, active.Options{ChunkSamples: 30, GroupBlocks: 40}),
 			}
 			for range 3 {
@@ -66,8 +73,8 @@ func TestRandomOperations(t *testing.T) {
 				o.step()
 			}
 			o.selectAll()
-			if o.flushed == 0 || o.evicted == 0 {
-				t.Errorf("%d groups flushed, %d series evicted: the test does not test them", o.flushed, o.evicted)
+			if o.flushed == 0 || o.evicted == 0 || o.shelved == 0 {
+				t.Errorf("%d groups flushed, %d of them again, %d series evicted: the test does not test them", o.flushed, o.shelved, o.evicted)
 			}
 			for _, w := range o.writers {
 				w.Close()
@@ -307,7 +314,7 @@ func (o *oracle) delete() {
 		if want := len(s.all(in)) > 0; found != want {
 			o.t.Fatalf("Delete found %v, want %v", found, want)
 		}
-		for _, part := range []map[int64]item{s.frozen, s.open} {
+		for _, part := range s.parts() {
 			maps.DeleteFunc(part, func(at int64, _ item) bool { return in.Contains(at) })
 		}
 	}
@@ -319,20 +326,40 @@ func (o *oracle) freeze() {
 		groups = o.head.Pending(nil)
 	}
 	for _, g := range groups {
-		if o.frozen[g] || o.rng.IntN(3) == 0 {
+		if o.rng.IntN(3) == 0 {
 			continue
+		}
+		again := o.frozen[g]
+		if again {
+			o.head.Publish(g)
 		}
 		var members [active.GroupSize]*oracleSeries
 		some := false
 		for _, s := range o.series {
 			if s.ref/active.GroupSize == g {
 				members[s.ref%active.GroupSize] = s
-				s.frozen, s.open = s.open, map[int64]item{}
-				some = some || len(s.frozen) > 0
+				some = some || len(s.open) > 0
 			}
 		}
-		if frozen := o.head.Freeze(g); some && !frozen {
+		frozen := o.head.Freeze(g)
+		if some && !frozen {
 			o.t.Fatalf("group %d has samples and nothing to freeze", g)
+		}
+		if again && !frozen {
+			continue
+		}
+		for _, s := range members {
+			if s == nil {
+				continue
+			}
+			if again {
+				s.shelves = append(s.shelves, s.frozen)
+			}
+			s.frozen, s.open = s.open, map[int64]item{}
+		}
+		if again {
+			o.shelves[g]++
+			o.shelved++
 		}
 		o.frozen[g] = true
 		o.checkFrozen(g, members)
@@ -365,6 +392,15 @@ func (o *oracle) release() {
 		}
 		o.head.Release(g)
 		o.flushed++
+		if n := o.shelves[g]; n > 0 {
+			o.shelves[g]--
+			for _, s := range o.series {
+				if s.ref/active.GroupSize == g && len(s.shelves) == n { // Else it is younger than the shelf.
+					s.shelves = s.shelves[1:]
+				}
+			}
+			continue
+		}
 		delete(o.frozen, g)
 		for _, s := range o.series {
 			if s.ref/active.GroupSize == g {
@@ -374,6 +410,16 @@ func (o *oracle) release() {
 	}
 }
 
+// shelvedNear reports whether a group of the same stripe has a shelf: then none of its series is evicted.
+func (o *oracle) shelvedNear(ref uint32) bool {
+	for g := ref >> 8 * 4; g < ref>>8*4+4; g++ {
+		if o.shelves[g] > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (o *oracle) evict() {
 	out, err := o.head.Evict(math.MaxUint32)
 	if err != nil {
@@ -381,7 +427,7 @@ func (o *oracle) evict() {
 	}
 	gone := 0
 	for k, s := range o.series {
-		if len(s.frozen)+len(s.open) == 0 && !o.frozen[s.ref/active.GroupSize] {
+		if len(s.frozen)+len(s.open) == 0 && !o.frozen[s.ref/active.GroupSize] && !o.shelvedNear(s.ref) {
 			delete(o.series, k)
 			gone++
 		}
@@ -390,7 +436,7 @@ func (o *oracle) evict() {
 	maps.DeleteFunc(o.series, func(_ string, s *oracleSeries) bool {
 		r := o.head.NewReader()
 		defer r.Close()
-		return len(s.frozen)+len(s.open) == 0 && !r.Alive(s.ref)
+		return len(s.all(store.AllTime())) == 0 && !r.Alive(s.ref)
 	})
 	if out.Series < gone || int(o.head.Series()) != len(o.series) {
 		o.t.Fatalf("%d series evicted, at least %d are idle; %d are left, want %d", out.Series, gone, o.head.Series(), len(o.series))

@@ -43,7 +43,7 @@ func (r *Reader) Samples(ref uint32, in store.Range) (*Samples, error) {
 	}
 	r.head.copyAges(s, ref, &r.ages)
 	s.mu.Unlock()
-	if err := r.samples.decode(r.ages.part[:]); err != nil {
+	if err := r.samples.decode(r.ages.list()); err != nil {
 		return nil, err
 	}
 	r.view = r.samples
@@ -57,7 +57,7 @@ func (r *Reader) Overlaps(ref uint32, in store.Range) (inside, some bool, err er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	of := r.head.records.At(ref)
-	if !of.alive() || of.N == 0 && of.frozen == 0 && s.aside[ref] == nil {
+	if !of.alive() || of.N == 0 && of.frozen == 0 && s.aside[ref] == nil && len(s.shelved(nil, ref)) == 0 {
 		return false, false, nil
 	}
 	inside, err = r.head.overlaps(s, ref, in, &r.ages, &r.samples)

@@ -98,6 +98,8 @@ type stripe struct {
 	due    atomic.Uint32 // Bits of groups that should be flushed.
 	groups [stripeGroups]group
 	aside  map[uint32]*aside
+	// shelves is what was frozen before the frozen chunks, by group, the oldest first.
+	shelves map[uint32][]*shelf
 }
 
 func stripeOf(ref uint32) uint32 { return ref >> stripeBits }

@@ -48,8 +48,16 @@ type age struct {
 
 // ages is a copy of what a series has, that which is being flushed first.
 type ages struct {
-	bytes []byte
-	part  [2]age
+	bytes   []byte
+	part    [2]age
+	shelved []age // Older than both.
+	all     []age
+}
+
+// list returns all ages, the oldest first. It is valid until the next call.
+func (a *ages) list() []age {
+	a.all = append(append(a.all[:0], a.shelved...), a.part[:]...)
+	return a.all
 }
 
 // copyAges copies what the series has. The stripe is locked.
@@ -66,6 +74,7 @@ func (h *Head) copyAges(s *stripe, ref uint32, into *ages) {
 		b = append(b, r.tail[:r.Used]...)
 	}
 	into.bytes = b
+	into.shelved = s.shelved(into.shelved[:0], ref)
 	into.part = [2]age{{chunk: b[:frozen]}, {chunk: b[frozen:]}}
 	if a := s.aside[ref]; a != nil {
 		into.part[0].late, into.part[1].late = a.frozen, a.open
@@ -161,12 +170,11 @@ func (h *Head) overlaps(s *stripe, ref uint32, in store.Range, scratch *ages, bu
 	if r.N > 0 && in.Contains(r.LastTimestamp) {
 		return true, nil
 	}
-	g := s.group(ref)
-	if min(g.min, g.frozenMin) > in.Max || s.aside[ref] == nil && r.LastTimestamp < in.Min && r.frozen == 0 {
+	if s.oldest(ref/GroupSize) > in.Max || s.aside[ref] == nil && r.LastTimestamp < in.Min && r.frozen == 0 && len(s.shelves) == 0 {
 		return false, nil
 	}
 	h.copyAges(s, ref, scratch)
-	if err := buf.decode(scratch.part[:]); err != nil {
+	if err := buf.decode(scratch.list()); err != nil {
 		return false, err
 	}
 	buf.limit(in)

@@ -63,7 +63,7 @@ type partitionSearch struct {
 
 func (p *partitionSearch) search(ctx context.Context, sel store.Selection) (err error) {
 	if p.in, err = p.reader.partition(p.handle); err == nil {
-		p.found, err = p.in.reader.Select(ctx, sel)
+		p.found, err = p.in.reader.SelectIn(ctx, sel, store.Range{Min: store.AllTime().Min, Max: p.reader.in.Max})
 	}
 	return err
 }
@@ -88,6 +88,7 @@ func (p *partitionSearch) give(g *gathering) {
 // memorySearch finds series in memory that have samples there.
 type memorySearch struct {
 	reader *reader
+	bare   bool // Without labels.
 	refs   []uint32
 	found  []foundInMemory // By place in refs.
 }
@@ -108,16 +109,46 @@ func (m *memorySearch) search(ctx context.Context, sel store.Selection) (err err
 	if m.refs, err = r.memory.Select(ctx, r.tenant, sel.Matchers, nil); err != nil {
 		return err
 	}
-	n := len(m.refs)
-	m.found = make([]foundInMemory, n)
+	m.found = make([]foundInMemory, len(m.refs))
+	return share(len(m.refs), func(from, to int) error { return m.look(ctx, from, to) })
+}
+
+// share calls f for parts of n things at a time, and for all of them.
+func share(n int, f func(from, to int) error) error {
 	shares := min(runtime.GOMAXPROCS(0), n/shareRefs+1)
 	errs := make([]error, shares)
 	var wg sync.WaitGroup
 	for i := range shares {
-		wg.Go(func() { errs[i] = m.look(ctx, n*i/shares, n*(i+1)/shares) })
+		wg.Go(func() { errs[i] = f(n*i/shares, n*(i+1)/shares) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// strings calls f on parts of the series with samples in the range, each time with another reader, and returns what all
+// calls returned, sorted, each string once.
+func (m *memorySearch) strings(f func(in *active.Reader, refs []uint32) []string) []string {
+	if len(m.refs) == 0 {
+		return nil
+	}
+	inside := m.refs[:0]
+	for i, ref := range m.refs {
+		if m.found[i].inside {
+			inside = append(inside, ref)
+		}
+	}
+	var mu sync.Mutex
+	var out []string
+	_ = share(len(inside), func(from, to int) error {
+		in := m.reader.view.store.memory.head.NewReader()
+		defer in.Close()
+		list := f(in, inside[from:to])
+		mu.Lock()
+		defer mu.Unlock()
+		out = mergeSorted(out, list)
+		return nil
+	})
+	return out
 }
 
 // look finds out about a part of the series.
@@ -132,7 +163,7 @@ func (m *memorySearch) look(ctx context.Context, from, to int) (err error) {
 		if f.inside, f.some, err = in.Overlaps(m.refs[i], m.reader.in); err != nil {
 			return err
 		}
-		if f.some {
+		if f.some && !m.bare {
 			f.labels = in.Labels(m.refs[i])
 		}
 	}

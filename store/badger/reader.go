@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 
@@ -102,28 +101,6 @@ func (r *reader) another() (*active.Reader, error) {
 	return m, nil
 }
 
-// inMemory returns the series in memory that match sel and have samples in the range.
-func (r *reader) inMemory(ctx context.Context, sel store.Selection) ([]uint32, error) {
-	if r.memory == nil {
-		return nil, nil
-	}
-	refs, err := r.memory.Select(ctx, r.tenant, sel.Matchers, nil)
-	if err != nil {
-		return nil, err
-	}
-	kept := refs[:0]
-	for _, ref := range refs {
-		inside, _, err := r.memory.Overlaps(ref, r.in)
-		if err != nil {
-			return nil, err
-		}
-		if inside {
-			kept = append(kept, ref)
-		}
-	}
-	return kept, ctx.Err()
-}
-
 // partition returns the open part of the view in one partition.
 func (r *reader) partition(h *handle) (*partitionReader, error) {
 	r.mu.Lock()
@@ -170,6 +147,7 @@ func (r *reader) Close() error {
 type partitionReader struct {
 	reader    *partition.Reader
 	in        store.Range
+	whole     store.Range // Of the partition.
 	deletions []catalog.Deletion
 
 	mu     sync.Mutex
@@ -187,7 +165,7 @@ func (p *partitionReader) newCursor() *partition.Cursor {
 }
 
 func openPartitionReader(part *partition.Partition, h *handle, id tenancy.ID, in store.Range, deletions []catalog.Deletion) *partitionReader {
-	p := &partitionReader{reader: part.NewReader(id), in: in}
+	p := &partitionReader{reader: part.NewReader(id), in: in, whole: h.in}
 	for _, d := range deletions {
 		if d.Range.Overlaps(h.in) {
 			p.deletions = append(p.deletions, d)
@@ -273,13 +251,15 @@ func (r *reader) Series(ctx context.Context, sel store.Selection) (store.List[la
 
 // labelSets returns the labels of the matching series, some of them more than once.
 func (r *reader) labelSets(ctx context.Context, sel store.Selection) ([]labels.Labels, error) {
-	refs, err := r.inMemory(ctx, sel)
-	if err != nil {
+	memory := memorySearch{reader: r}
+	if err := memory.search(ctx, sel); err != nil {
 		return nil, err
 	}
-	out := make([]labels.Labels, 0, len(refs))
-	for _, ref := range refs {
-		out = append(out, r.memory.Labels(ref))
+	out := make([]labels.Labels, 0, len(memory.refs))
+	for i := range memory.found {
+		if memory.found[i].inside {
+			out = append(out, memory.found[i].labels)
+		}
 	}
 	for _, h := range r.snap.handles {
 		p, err := r.partition(h)
@@ -295,82 +275,4 @@ func (r *reader) labelSets(ctx context.Context, sel store.Selection) ([]labels.L
 		}
 	}
 	return out, ctx.Err()
-}
-
-// LabelNames returns the label names of the matching series.
-func (r *reader) LabelNames(ctx context.Context, sel store.Selection) (store.List[string], error) {
-	list, err := r.distinct(ctx, sel, namesIn{
-		memory:  func(refs []uint32) []string { return r.memory.NamesOf(refs) },
-		indexed: func(p *partition.Reader) ([]string, error) { return p.LabelNames(ctx) },
-		of: func(ls labels.Labels, add func(string)) {
-			ls.Range(func(l labels.Label) { add(l.Name) })
-		},
-	})
-	if err != nil {
-		return list, fmt.Errorf("badger: label names: %w", err)
-	}
-	return list, nil
-}
-
-// LabelValues returns the values of a label in the matching series.
-func (r *reader) LabelValues(ctx context.Context, name string, sel store.Selection) (store.List[string], error) {
-	list, err := r.distinct(ctx, sel, namesIn{
-		memory:  func(refs []uint32) []string { return r.memory.ValuesOf(name, refs) },
-		indexed: func(p *partition.Reader) ([]string, error) { return p.LabelValues(ctx, name) },
-		of: func(ls labels.Labels, add func(string)) {
-			if v := ls.Get(name); v != "" {
-				add(v)
-			}
-		},
-	})
-	if err != nil {
-		return list, fmt.Errorf("badger: label values: %w", err)
-	}
-	return list, nil
-}
-
-// namesIn finds strings in the places where series are.
-type namesIn struct {
-	memory  func(refs []uint32) []string
-	indexed func(*partition.Reader) ([]string, error) // Of all series of a partition.
-	of      func(ls labels.Labels, add func(string))
-}
-
-// distinct returns the different strings of the matching series.
-func (r *reader) distinct(ctx context.Context, sel store.Selection, names namesIn) (store.List[string], error) {
-	seen := map[string]struct{}{}
-	add := func(s string) { seen[s] = struct{}{} }
-	refs, err := r.inMemory(ctx, sel)
-	if err != nil {
-		return store.List[string]{}, err
-	}
-	if len(refs) > 0 {
-		for _, s := range names.memory(refs) {
-			add(s)
-		}
-	}
-	for _, h := range r.snap.handles {
-		p, err := r.partition(h)
-		if err != nil {
-			return store.List[string]{}, err
-		}
-		if len(sel.Matchers) == 0 && len(p.deletions) == 0 && r.in.Min <= h.in.Min && h.in.Max <= r.in.Max {
-			list, err := names.indexed(p.reader)
-			if err != nil {
-				return store.List[string]{}, err
-			}
-			for _, s := range list {
-				add(s)
-			}
-			continue
-		}
-		found, err := p.selectSeries(ctx, sel)
-		if err != nil {
-			return store.List[string]{}, err
-		}
-		for i := range found {
-			names.of(found[i].Labels, add)
-		}
-	}
-	return series.Truncate(slices.Sorted(maps.Keys(seen)), sel.Limit), ctx.Err()
 }

@@ -100,6 +100,19 @@ func (r *Reader) Select(ctx context.Context, sel store.Selection) ([]Series, err
 // SelectIn is Select of those series whose samples, deleted ones included, touch a range: nothing is spent on the labels
 // of others.
 func (r *Reader) SelectIn(ctx context.Context, sel store.Selection, in store.Range) ([]Series, error) {
+	return r.find(ctx, sel, in, func(s *Series, segment *index.Segment, n uint32) (err error) {
+		s.Labels, err = segment.Labels(n)
+		return err
+	})
+}
+
+// Find is SelectIn without labels, which cost as much as everything else.
+func (r *Reader) Find(ctx context.Context, sel store.Selection, in store.Range) ([]Series, error) {
+	return r.find(ctx, sel, in, func(*Series, *index.Segment, uint32) error { return nil })
+}
+
+// find calls f with each series that it found, and its place in the index.
+func (r *Reader) find(ctx context.Context, sel store.Selection, in store.Range, f func(s *Series, segment *index.Segment, n uint32) error) ([]Series, error) {
 	segments, err := r.index()
 	if err != nil {
 		return nil, err
@@ -118,7 +131,7 @@ func (r *Reader) SelectIn(ctx context.Context, sel store.Selection, in store.Ran
 			}
 			s, err := c.series(ID(first + n))
 			if err == nil && s.Range.Overlaps(in) {
-				s.Labels, err = segment.Labels(n)
+				err = f(&s, segment, n)
 				out = append(out, s)
 			}
 			return err

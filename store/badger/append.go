@@ -27,15 +27,12 @@ func (v *view) Append(ctx context.Context, batch *metric.Batch) ([]metric.Reject
 	if len(sc.kept.Series) == 0 && len(sc.kept.Metadata) == 0 {
 		return sc.rejected, nil
 	}
-	a, _ := s.memory.appended.Get().(*appending)
-	if a == nil {
-		a = &appending{}
-	}
-	*a = appending{tenant: v.id, batch: sc.kept, rejected: sc.rejected, refs: a.refs}
+	a := s.memory.appending()
+	a.tenant, a.batch, a.rejected = v.id, sc.kept, sc.rejected
+	a.resolve(s.memory)
 	err := s.commit.do(ctx, a)
 	rejected := a.rejected
-	a.batch, a.rejected = nil, nil
-	s.memory.appended.Put(a)
+	s.memory.done(a)
 	if err != nil {
 		return nil, fmt.Errorf("badger: append: %w", err)
 	}
@@ -59,23 +56,46 @@ func (s *Store) mayAppend(ctx context.Context) error {
 // appending is a batch on its way through the committer.
 type appending struct {
 	tenant   tenancy.ID
+	number   uint32
 	batch    *metric.Batch // Each series has something to store.
 	refs     []uint32      // In the head; active.NoRef where a series was rejected.
+	unknown  int           // How many series were not known at first.
 	rejected []metric.Rejection
+	resolver *active.Resolver
 
 	floats, histograms int
 }
 
-func (a *appending) log(s *Store, g *wal.Group) error {
-	m := s.memory
+// appending returns one for a batch; done takes it back.
+func (m *memory) appending() *appending {
+	if a, ok := m.appended.Get().(*appending); ok {
+		return a
+	}
+	return &appending{resolver: m.head.NewResolver()}
+}
+
+func (m *memory) done(a *appending) {
+	a.resolver.End()
+	*a = appending{refs: a.refs, resolver: a.resolver}
+	m.appended.Put(a)
+}
+
+// resolve looks up the series. That is done beside the committer, whose time is everybody's.
+func (a *appending) resolve(m *memory) {
 	n := len(a.batch.Series)
 	if cap(a.refs) < n {
 		a.refs = make([]uint32, n)
 	}
 	a.refs = a.refs[:n]
-	number := m.tenants.add(a.tenant)
-	if m.writer.Resolve(a.batch, number, a.refs) > 0 {
-		m.writer.RegisterAll(a.batch, number, a.refs, nil, a.refuse)
+	a.number = m.tenants.add(a.tenant)
+	a.resolver.Begin()
+	a.unknown = a.resolver.Resolve(a.batch, a.number, a.refs)
+}
+
+func (a *appending) log(s *Store, g *wal.Group) error {
+	m := s.memory
+	if a.unknown > 0 {
+		m.writer.RegisterAll(a.batch, a.number, a.refs, nil, a.refuse)
 	}
 	g.StartBatch(m.generation, a.tenant)
 	mark := m.mark()

@@ -51,9 +51,10 @@ func (w *Writer) register(id identity, tenant uint32, canonical []byte, announce
 	return ref, true, nil
 }
 
-// RegisterAll registers the series of b that Resolve, which was called just before, did not find. failed is called for
-// each one that can't be registered, with its place in the batch; its reference stays NoRef.
+// RegisterAll registers the series of b that Resolve, of w or another resolver, did not find. failed is called for each one
+// that can't be registered, with its place in the batch; its reference stays NoRef.
 func (w *Writer) RegisterAll(b *metric.Batch, tenant uint32, refs []uint32, announce func(ref uint32, i int), failed func(i int, err error)) {
+	w.rehash(b)
 	prev := uint32(NoRef)
 	at := 0
 	var tell func(ref uint32)

@@ -16,8 +16,8 @@ import (
 type Maintenance interface {
 	// Flush moves what is held in memory to its long-term form.
 	Flush(ctx context.Context) error
-	// Compact packs the long-term form, and reclaims the space of what was deleted.
-	Compact(ctx context.Context) error
+	// Seal packs the long-term form, and reclaims the space of what was deleted.
+	Seal(ctx context.Context) error
 }
 
 // serveFlush serves POST /luminate/v1/admin/flush. One runs at a time, others wait for it.
@@ -42,7 +42,7 @@ func (a *API) serveFlush(w http.ResponseWriter, r *http.Request, _ tenancy.ID) e
 			return fmt.Errorf("native: flush: %w", err)
 		}
 		if seal {
-			if err := a.maintenance.Compact(ctx); err != nil {
+			if err := a.maintenance.Seal(ctx); err != nil {
 				return fmt.Errorf("native: seal: %w", err)
 			}
 		}

@@ -32,7 +32,7 @@ func (r *recorder) Flush(context.Context) error {
 	return r.flushError
 }
 
-func (r *recorder) Compact(context.Context) error {
+func (r *recorder) Seal(context.Context) error {
 	r.calls = append(r.calls, "compact")
 	return r.sealsError
 }

@@ -46,6 +46,10 @@ type Maintainer interface {
 
 	// Compact reclaims the space of what was deleted. It changes no answer.
 	Compact(ctx context.Context) error
+
+	// Seal is Compact that also packs all that is stored as small and as quick to read as it ever gets. It changes no
+	// answer, and what is appended later is not affected.
+	Seal(ctx context.Context) error
 }
 
 // A Tenant is a store narrowed to one tenant.

@@ -18,7 +18,7 @@ import (
 func (r *reader) LabelNames(ctx context.Context, sel store.Selection) (store.List[string], error) {
 	list, err := r.distinct(ctx, sel, namesIn{
 		memory:  func(in *active.Reader, refs []uint32) []string { return in.NamesOf(refs) },
-		indexed: func(p *partition.Reader) ([]string, error) { return p.LabelNames(ctx) },
+		indexed: func(p *partition.Reader) ([]string, error) { return p.LabelNames(ctx, sel.Matchers) },
 		of: func(ls labels.Labels, add func(string)) {
 			ls.Range(func(l labels.Label) { add(l.Name) })
 		},
@@ -33,7 +33,7 @@ func (r *reader) LabelNames(ctx context.Context, sel store.Selection) (store.Lis
 func (r *reader) LabelValues(ctx context.Context, name string, sel store.Selection) (store.List[string], error) {
 	list, err := r.distinct(ctx, sel, namesIn{
 		memory:  func(in *active.Reader, refs []uint32) []string { return in.ValuesOf(name, refs) },
-		indexed: func(p *partition.Reader) ([]string, error) { return p.LabelValues(ctx, name) },
+		indexed: func(p *partition.Reader) ([]string, error) { return p.LabelValues(ctx, name, sel.Matchers) },
 		of: func(ls labels.Labels, add func(string)) {
 			if v := ls.Get(name); v != "" {
 				add(v)
@@ -49,7 +49,7 @@ func (r *reader) LabelValues(ctx context.Context, name string, sel store.Selecti
 // namesIn finds strings in the places where series are.
 type namesIn struct {
 	memory  func(in *active.Reader, refs []uint32) []string // Sorted, each once.
-	indexed func(*partition.Reader) ([]string, error)       // Of all series of a partition.
+	indexed func(*partition.Reader) ([]string, error)       // Of the matching series of a partition, whenever their samples are.
 	of      func(ls labels.Labels, add func(string))
 }
 
@@ -76,10 +76,8 @@ func (r *reader) distinct(ctx context.Context, sel store.Selection, names namesI
 
 // strings returns the different strings of the matching series, sorted.
 func (p *partitionReader) strings(ctx context.Context, sel store.Selection, names namesIn) ([]string, error) {
-	if len(sel.Matchers) == 0 && len(p.deletions) == 0 && p.in.Min <= p.whole.Min && p.whole.Max <= p.in.Max {
-		list, err := names.indexed(p.reader)
-		slices.Sort(list)
-		return slices.Compact(list), err
+	if len(p.deletions) == 0 && !p.narrowed {
+		return names.indexed(p.reader)
 	}
 	found, err := p.selectSeries(ctx, sel)
 	if err != nil {

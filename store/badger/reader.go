@@ -61,7 +61,9 @@ func (v *view) reader(r store.Range) (*reader, error) {
 		return nil, err
 	}
 	out := &reader{view: v, in: r, open: map[*handle]*partitionReader{}}
+	asked := r
 	r, ok := v.store.visible(v.id, r)
+	out.narrowed = r != asked
 	if !ok {
 		return out, nil // With nothing to read from.
 	}
@@ -78,6 +80,7 @@ func (v *view) reader(r store.Range) (*reader, error) {
 type reader struct {
 	view      *view
 	in        store.Range
+	narrowed  bool // Whether retention hides a part of what was asked for.
 	snap      snapshot
 	deletions []catalog.Deletion
 	tenant    uint32
@@ -116,6 +119,7 @@ func (r *reader) partition(h *handle) (*partitionReader, error) {
 		return nil, err
 	}
 	p := openPartitionReader(part, h, r.view.id, r.in, r.deletions)
+	p.narrowed = r.narrowed && h.in.Contains(r.in.Min)
 	r.open[h] = p
 	return p, nil
 }
@@ -147,7 +151,7 @@ func (r *reader) Close() error {
 type partitionReader struct {
 	reader    *partition.Reader
 	in        store.Range
-	whole     store.Range // Of the partition.
+	narrowed  bool // Whether retention hides a part of the partition, which not even names may tell of.
 	deletions []catalog.Deletion
 
 	mu     sync.Mutex
@@ -165,7 +169,7 @@ func (p *partitionReader) newCursor() *partition.Cursor {
 }
 
 func openPartitionReader(part *partition.Partition, h *handle, id tenancy.ID, in store.Range, deletions []catalog.Deletion) *partitionReader {
-	p := &partitionReader{reader: part.NewReader(id), in: in, whole: h.in}
+	p := &partitionReader{reader: part.NewReader(id), in: in}
 	for _, d := range deletions {
 		if d.Range.Overlaps(h.in) {
 			p.deletions = append(p.deletions, d)

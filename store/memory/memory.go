@@ -116,6 +116,9 @@ func (s *Store) Flush(ctx context.Context) error { return s.Ping(ctx) }
 // Compact does nothing.
 func (s *Store) Compact(ctx context.Context) error { return s.Ping(ctx) }
 
+// Seal does nothing.
+func (s *Store) Seal(ctx context.Context) error { return s.Ping(ctx) }
+
 // Ping reports whether the store is open.
 func (s *Store) Ping(ctx context.Context) error {
 	s.mu.RLock()

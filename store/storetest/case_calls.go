@@ -106,6 +106,7 @@ func callsAfterClose(p *probe) {
 		"Expire":      func() error { return p.st.Expire(ctx, 0) },
 		"Flush":       func() error { return p.st.Flush(ctx) },
 		"Compact":     func() error { return p.st.Compact(ctx) },
+		"Seal":        func() error { return p.st.Seal(ctx) },
 		"Ping":        func() error { return p.st.Ping(ctx) },
 	}
 	for name, call := range calls {

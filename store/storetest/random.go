@@ -271,7 +271,11 @@ func (d *duel) flush(*rapid.T) {
 	d.all("flush", func(st store.Store) error { return st.Flush(d.ctx) })
 }
 
-func (d *duel) compact(*rapid.T) {
+func (d *duel) compact(t *rapid.T) {
+	if rapid.Bool().Draw(t, "seal") {
+		d.all("seal", func(st store.Store) error { return st.Seal(d.ctx) })
+		return
+	}
 	d.all("compact", func(st store.Store) error { return st.Compact(d.ctx) })
 }
 

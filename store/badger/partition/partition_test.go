@@ -139,11 +139,11 @@ func TestTenantsAndKeysDoNotMix(t *testing.T) {
 			}
 		}
 		r := p.NewReader(id)
-		names, err := r.LabelNames(t.Context())
+		names, err := r.LabelNames(t.Context(), nil)
 		if err != nil || len(names) != 2 {
 			t.Fatal(names, err)
 		}
-		found, err := r.LabelValues(t.Context(), "l")
+		found, err := r.LabelValues(t.Context(), "l", nil)
 		if err != nil || len(found) != len(values) {
 			t.Fatal(found, err)
 		}

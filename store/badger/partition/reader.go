@@ -203,31 +203,49 @@ func (r *Reader) Walk(ctx context.Context, f func(s *Series, canonical []byte) e
 	return ctx.Err()
 }
 
-// LabelNames returns the names of all labels, in order. Names of deleted series are among them.
-func (r *Reader) LabelNames(ctx context.Context) ([]string, error) {
-	segments, err := r.index()
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, s := range segments {
-		s.Names(func(name string) { out = append(out, name) })
-	}
-	return distinct(out, len(segments)), ctx.Err()
+// LabelNames returns the label names of the series that match, in order. Deleted series are among them.
+func (r *Reader) LabelNames(ctx context.Context, matchers []*labels.Matcher) ([]string, error) {
+	return r.texts(ctx, matchers, func(s *index.Segment, all bool, in index.Set, f func(string)) error {
+		if all {
+			s.Names(f)
+			return nil
+		}
+		return s.NamesIn(ctx, in, f)
+	})
 }
 
-// LabelValues returns the values of a label, in order. Values of deleted series are among them.
-func (r *Reader) LabelValues(ctx context.Context, name string) ([]string, error) {
+// LabelValues returns the values of a label in the series that match, in order. Deleted series are among them.
+func (r *Reader) LabelValues(ctx context.Context, name string, matchers []*labels.Matcher) ([]string, error) {
+	return r.texts(ctx, matchers, func(s *index.Segment, all bool, in index.Set, f func(string)) error {
+		add := func(value string) error {
+			f(value)
+			return nil
+		}
+		if all {
+			return s.Values(name, add)
+		}
+		return s.ValuesIn(ctx, name, in, add)
+	})
+}
+
+// texts returns what of finds in the matching series of all segments.
+func (r *Reader) texts(ctx context.Context, matchers []*labels.Matcher, of func(s *index.Segment, all bool, in index.Set, f func(string)) error) ([]string, error) {
 	segments, err := r.index()
 	if err != nil {
 		return nil, err
 	}
 	var out []string
 	for _, s := range segments {
-		err := s.Values(name, func(value string) error {
-			out = append(out, value)
-			return nil
-		})
+		var in index.Set
+		if len(matchers) > 0 {
+			if in, err = s.Match(ctx, matchers); err != nil {
+				return nil, r.failed(err)
+			}
+			if in.Empty() {
+				continue
+			}
+		}
+		err := of(s, len(matchers) == 0, in, func(text string) { out = append(out, text) })
 		if err == nil {
 			err = ctx.Err()
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -166,6 +167,37 @@ func values(t *testing.T, s *index.Segment, list []labels.Labels) {
 	}
 }
 
+// valuesOf compares names and values of some series.
+func valuesOf(t *testing.T, s *index.Segment, in index.Set, list []labels.Labels, ids []uint32) {
+	t.Helper()
+	want := map[string]map[string]bool{}
+	for _, i := range ids {
+		list[i].Range(func(l labels.Label) {
+			if want[l.Name] == nil {
+				want[l.Name] = map[string]bool{}
+			}
+			want[l.Name][l.Value] = true
+		})
+	}
+	var names []string
+	if err := s.NamesIn(t.Context(), in, func(name string) { names = append(names, name) }); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(names, slices.Sorted(maps.Keys(want))) {
+		t.Fatalf("names %v, want %v", names, want)
+	}
+	for _, name := range append(names, "nobody") {
+		var got []string
+		err := s.ValuesIn(t.Context(), name, in, func(v string) error {
+			got = append(got, v)
+			return nil
+		})
+		if err != nil || !slices.Equal(got, slices.Sorted(maps.Keys(want[name]))) {
+			t.Fatalf("name %s: %d values, want %d, error %v", name, len(got), len(want[name]), err)
+		}
+	}
+}
+
 // matchers selects by some matchers.
 func matchers(t *testing.T, rng *rand.Rand, s *index.Segment, list []labels.Labels) {
 	t.Helper()
@@ -199,6 +231,7 @@ func matchers(t *testing.T, rng *rand.Rand, s *index.Segment, list []labels.Labe
 			want = append(want, uint32(i))
 		}
 	}
+	valuesOf(t, s, set, list, want)
 	if !slices.Equal(got, want) || set.Len() != len(want) || set.Empty() != (len(want) == 0) {
 		t.Fatalf("%v of %d series: got %d, want %d", ms, len(list), len(got), len(want))
 	}

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/prometheus/prometheus/model/labels"
-
+	"github.com/luminate-metrics/luminate/internal/metric"
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger/catalog"
 	"github.com/luminate-metrics/luminate/store/badger/partition"
+	"github.com/luminate-metrics/luminate/store/badger/rowgroup"
 	"github.com/luminate-metrics/luminate/store/series"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
@@ -20,21 +20,54 @@ import (
 // it has at most one or two.
 const scattered = 16
 
-// Compact writes partitions anew from which samples were deleted, or which hold many small chunks.
-func (s *Store) Compact(ctx context.Context) error {
+// Compact writes partitions anew from which samples were deleted, which hold many small chunks, or whose time is over: what
+// is complete is sealed once, which makes it smaller and quicker to read.
+func (s *Store) Compact(ctx context.Context) error { return s.compactAll(ctx, false) }
+
+// Seal is Compact that also seals partitions that get samples, and those that got some since they were sealed.
+func (s *Store) Seal(ctx context.Context) error { return s.compactAll(ctx, true) }
+
+func (s *Store) compactAll(ctx context.Context, seal bool) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
 	defer s.leave()
 	s.maintenance.Lock()
 	defer s.maintenance.Unlock()
-	if err := s.compact(ctx); err != nil {
+	if err := s.compact(ctx, seal); err != nil {
 		return fmt.Errorf("badger: compact: %w", err)
 	}
 	return nil
 }
 
-func (s *Store) compact(ctx context.Context) error {
+// settled reports whether no samples of a partition are to be expected any more but late ones, which all were flushed.
+func (s *Store) settled(in store.Range) bool {
+	return s.opts.Now().Add(-2*s.opts.MaxHeadAge).UnixMilli() > in.Max
+}
+
+// unsealed reports whether there is a partition that Compact would seal.
+func (s *Store) unsealed() bool {
+	st := s.catalog.State()
+	return slices.ContainsFunc(s.listed(), func(h *handle) bool {
+		p := st.Partition(h.number)
+		return p != nil && p.Sealed == 0 && s.settled(h.in)
+	})
+}
+
+// toRewrite reports whether a partition is to be written anew.
+func (s *Store) toRewrite(h *handle, p *catalog.Partition, deletions []catalog.Deletion, seal bool) bool {
+	switch {
+	case slices.ContainsFunc(deletions, func(d catalog.Deletion) bool { return d.Range.Overlaps(h.in) }):
+		return true
+	case seal:
+		return p.Sealed < p.Sequence
+	default:
+		// A few late samples do not pay for another rewrite.
+		return p.Short >= scattered*p.Series || p.Sealed == 0 && s.settled(h.in)
+	}
+}
+
+func (s *Store) compact(ctx context.Context, seal bool) error {
 	if err := s.flush(ctx, false); err != nil {
 		return err
 	}
@@ -44,8 +77,7 @@ func (s *Store) compact(ctx context.Context) error {
 	st := s.catalog.State()
 	for _, h := range s.listed() {
 		p := st.Partition(h.number)
-		hidden := slices.ContainsFunc(deletions, func(d catalog.Deletion) bool { return d.Range.Overlaps(h.in) })
-		if !hidden && p.Short < scattered*p.Series {
+		if !s.toRewrite(h, p, deletions, seal) {
 			continue
 		}
 		if err := s.rewrite(ctx, h, p.Sequence); err != nil {
@@ -104,7 +136,7 @@ func (s *Store) copyPartition(ctx context.Context, old *handle, from *partition.
 		return info, err
 	}
 	defer fresh.unpin()
-	w, err := to.NewWriter(sequence)
+	w, err := to.NewSealer(sequence)
 	if err != nil {
 		return info, err
 	}
@@ -114,9 +146,13 @@ func (s *Store) copyPartition(ctx context.Context, old *handle, from *partition.
 		if !ok || kept.Min > old.in.Max {
 			continue
 		}
-		err = s.copyTenant(ctx, old, from, tenants[i], kept, func(ls labels.Labels, run series.Run) error {
-			sums.add(tenants[i], ls, run)
-			return w.Series(ctx, tenants[i], ls, run)
+		err = s.copyTenant(ctx, old, from, tenants[i], kept, func(canonical []byte, floats rowgroup.Column, histograms series.Run) error {
+			sums.add(tenants[i], canonical, floats, histograms)
+			id, err := w.Resolve(ctx, tenants[i], canonical)
+			if err != nil {
+				return err
+			}
+			return w.Add(ctx, tenants[i], id, floats, histograms)
 		})
 	}
 	if err != nil {
@@ -126,28 +162,31 @@ func (s *Store) copyPartition(ctx context.Context, old *handle, from *partition.
 	return w.Finish()
 }
 
-// copyTenant calls f with each series of a tenant that has samples lie in kept and no deletion hides.
-func (s *Store) copyTenant(ctx context.Context, h *handle, from *partition.Partition, id tenancy.ID, kept store.Range, f func(labels.Labels, series.Run) error) error {
-	in := openPartitionReader(from, h, id, kept, s.annex.deletionsOf(id, h.in))
-	defer in.close()
-	found, err := in.reader.Select(ctx, store.Selection{})
-	if err != nil {
-		return err
-	}
-	pass := partition.NewPass()
-	for i := range found {
-		pass.Expect(&found[i])
-	}
-	for i := range found {
-		run, err := in.load(&found[i], pass)
-		if run = run.Between(kept); err == nil && len(run) > 0 {
-			err = f(found[i].Labels, run)
+// copyTenant calls f with each series of a tenant that has samples that lie in kept and no deletion hides.
+func (s *Store) copyTenant(ctx context.Context, h *handle, from *partition.Partition, id tenancy.ID, kept store.Range,
+	f func(canonical []byte, floats rowgroup.Column, histograms series.Run) error,
+) error {
+	r := from.NewReader(id)
+	defer r.Close()
+	c := r.NewCursor(kept)
+	defer c.Close()
+	deletions := s.annex.deletionsOf(id, h.in)
+	var floats rowgroup.Column
+	return r.Walk(ctx, func(found *partition.Series, canonical []byte) (err error) {
+		if !found.Range.Overlaps(kept) {
+			return nil
 		}
-		if err != nil {
+		if len(deletions) > 0 {
+			if found.Labels, err = metric.DecodeLabels(canonical); err != nil {
+				return fmt.Errorf("%w: %w", store.ErrCorrupt, err)
+			}
+		}
+		histograms, err := c.Columns(found, masksFor(deletions, found), &floats)
+		if histograms = histograms.Between(kept); err != nil || len(floats.Timestamps)+len(histograms) == 0 {
 			return err
 		}
-	}
-	return ctx.Err()
+		return f(canonical, floats, histograms)
+	})
 }
 
 // compareCopy closes and opens a written partition, which verifies the checksums of its tables, and reads everything back
@@ -167,8 +206,8 @@ func (s *Store) compareCopy(ctx context.Context, fresh *handle, want *digest) er
 	tenants, err := part.Tenants(ctx)
 	for i := 0; i < len(tenants) && err == nil; i++ {
 		// All of it, for what is kept gets less while time passes.
-		err = s.copyTenant(ctx, fresh, part, tenants[i], store.AllTime(), func(ls labels.Labels, run series.Run) error {
-			got.add(tenants[i], ls, run)
+		err = s.copyTenant(ctx, fresh, part, tenants[i], store.AllTime(), func(canonical []byte, floats rowgroup.Column, histograms series.Run) error {
+			got.add(tenants[i], canonical, floats, histograms)
 			return nil
 		})
 	}
@@ -184,6 +223,7 @@ func (s *Store) replace(old, fresh *handle, info partition.Info) error {
 		st.Partition(old.number).State = catalog.Dropping
 		p := st.Partition(fresh.number)
 		took(p, info)
+		p.Sealed = info.Sequence
 	})
 	if err != nil {
 		return err

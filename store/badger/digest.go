@@ -6,9 +6,8 @@ import (
 	"hash/maphash"
 	"math"
 
-	"github.com/prometheus/prometheus/model/labels"
-
 	"github.com/luminate-metrics/luminate/store/badger/codec"
+	"github.com/luminate-metrics/luminate/store/badger/rowgroup"
 	"github.com/luminate-metrics/luminate/store/series"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
@@ -36,24 +35,29 @@ func (d *digest) again() *digest {
 }
 
 // add takes in a series. The order counts.
-func (d *digest) add(tenant tenancy.ID, ls labels.Labels, run series.Run) {
+func (d *digest) add(tenant tenancy.ID, canonical []byte, floats rowgroup.Column, histograms series.Run) {
 	d.series++
-	d.samples += len(run)
+	d.samples += len(floats.Timestamps) + len(histograms)
 	b := codec.AppendBytes(d.buffer[:0], []byte(tenant))
-	b = binary.AppendUvarint(b, uint64(ls.Len()))
-	ls.Range(func(l labels.Label) {
-		b = codec.AppendBytes(b, []byte(l.Name))
-		b = codec.AppendBytes(b, []byte(l.Value))
-	})
-	b = binary.AppendUvarint(b, uint64(len(run)))
-	for i := range run {
-		s := &run[i]
+	b = codec.AppendBytes(b, canonical)
+	b = binary.AppendUvarint(b, uint64(len(floats.Timestamps)))
+	for i, t := range floats.Timestamps {
+		b = binary.LittleEndian.AppendUint64(b, uint64(t))
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(floats.Values[i]))
+	}
+	// Starts that are all 0 are no starts.
+	for i, t := range floats.Starts {
+		if t != 0 {
+			b = binary.AppendUvarint(b, uint64(i))
+			b = binary.LittleEndian.AppendUint64(b, uint64(t))
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(histograms)))
+	for i := range histograms {
+		s := &histograms[i]
 		b = binary.LittleEndian.AppendUint64(b, uint64(s.Timestamp))
 		b = binary.LittleEndian.AppendUint64(b, uint64(s.Start))
-		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(s.Value))
-		if s.Int != nil || s.Float != nil {
-			b = codec.AppendHistogram(b, s.Int, s.Float)
-		}
+		b = codec.AppendHistogram(b, s.Int, s.Float)
 	}
 	_, _ = d.sum.Write(b) // It has no errors.
 	d.buffer = b

@@ -309,7 +309,7 @@ func (s *Store) background() {
 			if s.opts.Retention > 0 {
 				err = s.Expire(ctx, s.floor())
 			}
-			if err == nil && s.annex.hides() {
+			if err == nil && (s.annex.hides() || s.unsealed()) {
 				err = s.Compact(ctx)
 			}
 			if err == nil {

@@ -61,6 +61,7 @@ type Partition struct {
 	Series   uint64  `json:"series"`
 	Chunks   uint64  `json:"chunks"`           // Values with samples.
 	Short    uint64  `json:"short,omitempty"`  // How often a series has a part in a value that a rewrite may join with another.
+	Sealed   uint64  `json:"sealed,omitempty"` // Of the last flush before it was written anew; 0 if it never was.
 	Clean    bool    `json:"clean"`            // Whether it was closed, and Tables are its files.
 	Tables   []Table `json:"tables,omitempty"` // Ascending by ID.
 }

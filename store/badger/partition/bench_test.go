@@ -112,7 +112,8 @@ func BenchmarkFlush(b *testing.B) {
 			}
 			took := cpu(b) - start - made
 			if sequence == 0 {
-				b.ReportMetric(float64(indexBytes(b, dir))/series, "index-B/series")
+				index, _ := indexBytes(b, dir)
+				b.ReportMetric(float64(index)/series, "index-B/series")
 			}
 			before := size
 			size = bytesOf(b, dir)
@@ -140,8 +141,8 @@ func bytesOf(tb testing.TB, dir string) (size int64) {
 	return size
 }
 
-// indexBytes is what all entries but row groups take, what Badger adds to an entry aside.
-func indexBytes(tb testing.TB, dir string) (size int64) {
+// indexBytes is what all entries but row groups take, and what these take; without what Badger adds to each.
+func indexBytes(tb testing.TB, dir string) (size, rows int64) {
 	tb.Helper()
 	p, err := partition.Open(partition.Options{Dir: dir})
 	if err != nil {
@@ -158,7 +159,9 @@ func indexBytes(tb testing.TB, dir string) (size int64) {
 			kind += fmt.Sprint(key[7])
 		}
 		byKind[kind] += n
-		if kind != "d1" {
+		if kind == "d1" {
+			rows += n
+		} else {
 			size += n
 		}
 		return nil
@@ -170,7 +173,7 @@ func indexBytes(tb testing.TB, dir string) (size int64) {
 		tb.Fatal(err)
 	}
 	tb.Log(byKind)
-	return size
+	return size, rows
 }
 
 // BenchmarkRead reports what it costs to find and load series of a partition with three flushes.
@@ -274,4 +277,53 @@ func fleetOf(b *testing.B, series int, flushes ...int) (p *partition.Partition, 
 		at += n
 	}
 	return p, at * series
+}
+
+// BenchmarkSeal reports what it costs to write a partition with three flushes anew, and what is there then.
+func BenchmarkSeal(b *testing.B) {
+	const series = 100_000
+	for range b.N {
+		from, total := fleetOf(b, series, 60, 60, 60)
+		dir := filepath.Join(b.TempDir(), "sealed")
+		start := cpu(b)
+		to, err := partition.Open(partition.Options{Dir: dir})
+		if err != nil {
+			b.Fatal(err)
+		}
+		w, err := to.NewSealer(9)
+		if err != nil {
+			b.Fatal(err)
+		}
+		r := from.NewReader("a")
+		c := r.NewCursor(store.AllTime())
+		var floats rowgroup.Column
+		err = r.Walk(b.Context(), func(s *partition.Series, canonical []byte) error {
+			if _, err := c.Columns(s, nil, &floats); err != nil {
+				return err
+			}
+			id, err := w.Resolve(b.Context(), "a", canonical)
+			if err != nil {
+				return err
+			}
+			return w.Add(b.Context(), "a", id, floats, nil)
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		c.Close()
+		r.Close()
+		if _, err := w.Finish(); err != nil {
+			b.Fatal(err)
+		}
+		if err := to.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(cpu(b)-start)/float64(total), "cpu-ns/sample")
+		size := bytesOf(b, dir)
+		index, rows := indexBytes(b, dir)
+		b.ReportMetric(float64(size)/float64(total), "B/sample")
+		b.ReportMetric(float64(rows)/float64(total), "rows-B/sample")
+		b.ReportMetric(float64(index)/series, "index-B/series")
+		b.ReportMetric(float64(size-rows)/series, "all-but-rows-B/series")
+	}
 }

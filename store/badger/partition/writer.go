@@ -22,9 +22,6 @@ const entryOverhead = 64
 // mostBuffered is how many bytes of samples wait for the other members of their groups.
 const mostBuffered = 8 << 20
 
-// mostSealed is mostBuffered for a sealer: series come in order then, so that only deletions leave gaps in groups.
-const mostSealed = 64 << 20
-
 // A Writer writes one flush into a partition. It is for one goroutine.
 type Writer struct {
 	p        *Partition
@@ -78,7 +75,7 @@ func (p *Partition) NewWriter(sequence uint64) (*Writer, error) {
 func (p *Partition) NewSealer(sequence uint64) (*Writer, error) {
 	w, err := p.NewWriter(sequence)
 	if err == nil {
-		w.ids.sealing, w.most = true, mostSealed
+		w.ids.sealing = true
 	}
 	return w, err
 }

@@ -23,6 +23,7 @@ type labelPage struct {
 type labelColumn struct {
 	name  string
 	texts []string
+	later []int // Numbers of values that texts does not have yet, or -1. Empty if it has all.
 	refs  [pageSeries]uint8
 	has   [pageSeries / 64]uint64
 }
@@ -36,7 +37,11 @@ func (s *Segment) Labels(i uint32) (labels.Labels, error) {
 	p.builder.Reset()
 	for c := range p.columns {
 		if c := &p.columns[c]; c.has[k/64]>>(k%64)&1 > 0 {
-			p.builder.Add(c.name, c.texts[c.refs[k]])
+			text, err := s.textOf(c, c.refs[k])
+			if err != nil {
+				return labels.EmptyLabels(), err
+			}
+			p.builder.Add(c.name, text)
 		}
 	}
 	return p.builder.Labels(), nil
@@ -50,10 +55,25 @@ func (s *Segment) AppendCanonical(dst []byte, i uint32) ([]byte, error) {
 	k := i % pageSeries
 	for c := range s.labels.columns {
 		if c := &s.labels.columns[c]; c.has[k/64]>>(k%64)&1 > 0 {
-			dst = metric.AppendLabel(dst, c.name, c.texts[c.refs[k]])
+			text, err := s.textOf(c, c.refs[k])
+			if err != nil {
+				return dst, err
+			}
+			dst = metric.AppendLabel(dst, c.name, text)
 		}
 	}
 	return dst, nil
+}
+
+// textOf returns a value of a column.
+func (s *Segment) textOf(c *labelColumn, ref uint8) (text string, err error) {
+	if len(c.later) > 0 && c.later[ref] >= 0 {
+		if c.texts[ref], err = s.text(c.later[ref]); err != nil {
+			return "", err
+		}
+		c.later[ref] = -1
+	}
+	return c.texts[ref], nil
 }
 
 // turnTo makes the page with a series the one at hand.
@@ -69,11 +89,7 @@ func (s *Segment) turnTo(i uint32) error {
 	if err := s.load(kindLabels, number); err != nil {
 		return err
 	}
-	// Values are read into s.raw as well.
-	raw := s.raw
-	s.raw = nil
-	defer func() { s.raw = raw }()
-	if err := s.decodeLabels(raw, min(pageSeries, s.series-number*pageSeries)); err != nil {
+	if err := s.decodeLabels(s.raw, min(pageSeries, s.series-number*pageSeries)); err != nil {
 		return err
 	}
 	s.labels.number = number
@@ -96,10 +112,10 @@ func (s *Segment) decodeLabels(raw []byte, n int) error {
 			s.labels.columns = append(s.labels.columns, labelColumn{})
 		}
 		c := &s.labels.columns[len(s.labels.columns)-1]
-		c.name, c.texts, c.has = s.names[number].text, c.texts[:0], [pageSeries / 64]uint64{}
+		c.name, c.texts, c.later, c.has = s.names[number].text, c.texts[:0], c.later[:0], [pageSeries / 64]uint64{}
 		var err error
 		if s.names[number].shared {
-			err = s.sharedColumn(c, d, s.names[number], changes, n)
+			err = c.sharedColumn(d, s.names[number], changes, n)
 		} else {
 			err = c.ownColumn(d, changes, n)
 		}
@@ -132,7 +148,8 @@ func (c *labelColumn) fill(changes []byte, n int, next func() (int, bool, error)
 	return nil
 }
 
-func (s *Segment) sharedColumn(c *labelColumn, d *codec.Decoder, n name, changes []byte, count int) error {
+// sharedColumn is a column of numbers.
+func (c *labelColumn) sharedColumn(d *codec.Decoder, n name, changes []byte, count int) error {
 	return c.fill(changes, count, func() (int, bool, error) {
 		ref := d.Uvarint()
 		switch {
@@ -141,9 +158,8 @@ func (s *Segment) sharedColumn(c *labelColumn, d *codec.Decoder, n name, changes
 		case ref == 0:
 			return 0, false, nil
 		}
-		text, err := s.text(n.first + int(ref) - 1)
-		c.texts = append(c.texts, text)
-		return len(c.texts) - 1, true, err
+		c.texts, c.later = append(c.texts, ""), append(c.later, n.first+int(ref)-1)
+		return len(c.texts) - 1, true, nil
 	})
 }
 
@@ -187,7 +203,14 @@ func (c *labelColumn) ownColumn(d *codec.Decoder, changes []byte, count int) err
 
 // text returns a value that label sets refer to.
 func (s *Segment) text(value int) (string, error) {
-	p := s.pageOf(value)
+	p := s.lastPage
+	if p >= len(s.pages) || value < s.pages[p].first || value >= s.pages[p].end {
+		p = s.pageOf(value)
+		s.lastPage = p
+	}
+	if s.values == nil {
+		s.values = make([][]string, len(s.pages))
+	}
 	texts := s.values[p]
 	if texts == nil {
 		var err error

@@ -112,13 +112,15 @@ type Segment struct {
 
 	raw    []byte // Of the page at hand.
 	labels labelPage
-	values map[int][]string // Pages of values that label sets refer to, without the others.
-	held   int              // Bytes in values.
+	values [][]string // Pages of values that label sets refer to; nil where one was not read.
+	held   int        // Bytes in values.
+
+	lastPage int // That text used.
 }
 
 // NewSegment returns a reader of the pages of d.
 func NewSegment(d *Directory, fetch Fetch, decoder *zstd.Decoder) *Segment {
-	return &Segment{Directory: d, fetch: fetch, decoder: decoder, labels: labelPage{number: -1}, values: map[int][]string{}}
+	return &Segment{Directory: d, fetch: fetch, decoder: decoder, labels: labelPage{number: -1}}
 }
 
 // load reads a page into s.raw.

@@ -62,7 +62,7 @@ func TestKnownIsBounded(t *testing.T) {
 	k := newKnown()
 	rng := rand.New(rand.NewPCG(3, 3))
 	known := make([]bool, 5000)
-	for range 1500 { // 7.5 million.
+	for range 1000 { // 5 million.
 		series := hashed(rng, len(known))
 		k.Have(series, known)
 		for i := range series {

@@ -155,6 +155,7 @@ type Query struct {
 	LookbackDelta      Duration `yaml:"lookback_delta" doc:"How long the last sample of a series counts as its present value. A client may ask for another."`
 	StableOnly         bool     `yaml:"stable_only" doc:"Refuse what Prometheus has behind feature flags: experimental functions, fill modifiers, anchored and smoothed selectors."`
 	DelayedNameRemoval bool     `yaml:"delayed_name_removal" doc:"Drop metric names at the end of a query only, an experiment of Prometheus that changes labels of some answers."`
+	Planner            bool     `yaml:"planner" doc:"Have the store evaluate functions of ranges and aggregations of PromQL where it can. Answers are the same without it, later."`
 	UseStartTimestamps bool     `yaml:"use_start_timestamps" doc:"Let rate() and its kin look at when a counter began, an experiment of Prometheus that changes some values."`
 	MaxGroups          int      `yaml:"max_groups" doc:"Most groups that a native query may ask for."`
 	MaxValues          int      `yaml:"max_values" doc:"Most values in the answer to a native query: groups times functions times steps."`
@@ -252,7 +253,7 @@ func Defaults() *Config {
 		},
 		Query: Query{
 			Timeout: Duration(2 * time.Minute), MaxConcurrent: 20, MaxLookups: 40, MaxSamples: 50_000_000, MaxPoints: 11_000,
-			MaxFormBytes: 10 << 20, MaxExpressionBytes: 128 << 10, MaxSubquerySteps: 2_500_000, MaxOperators: 5_000, MaxExemplars: 100_000, LookbackDelta: Duration(5 * time.Minute),
+			MaxFormBytes: 10 << 20, MaxExpressionBytes: 128 << 10, MaxSubquerySteps: 2_500_000, MaxOperators: 5_000, MaxExemplars: 100_000, LookbackDelta: Duration(5 * time.Minute), Planner: true,
 			MaxGroups: 10_000, MaxValues: 5_000_000, MaxNames: 10_000,
 		},
 		Retention:   Retention{Interval: Duration(time.Minute)},

@@ -40,7 +40,10 @@ type Options struct {
 	Language    Language
 	Status      Status
 
-	// Engine evaluates queries in place of NewEngine's, for instance after planning them. nil means NewEngine's.
+	// Unplanned leaves whole queries to upstream's engine.
+	Unplanned bool
+
+	// Engine evaluates queries in place of NewEngine's with a Planner before it. nil means these.
 	Engine promengine.QueryEngine
 }
 
@@ -147,6 +150,9 @@ func New(o Options) *API {
 	}
 	if a.engine == nil {
 		a.engine = NewEngine(o)
+		if !o.Unplanned {
+			a.engine = NewPlanner(a.engine, o)
+		}
 	}
 	return a
 }

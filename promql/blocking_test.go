@@ -53,6 +53,13 @@ func (t blockingTenant) Reader(r store.Range) (store.Reader, error) {
 	return blockingReader{rd, t.b}, err
 }
 
+func (t blockingTenant) Rollup(ctx context.Context, q store.Rollup) (store.RollupResult, error) {
+	if err := t.b.wait(ctx); err != nil {
+		return store.RollupResult{}, err
+	}
+	return t.Tenant.Rollup(ctx, q)
+}
+
 type blockingReader struct {
 	store.Reader
 	b *blocking

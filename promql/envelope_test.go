@@ -53,6 +53,13 @@ func (f failing) Reader(r store.Range) (store.Reader, error) {
 	return failingReader{rd, f.err}, err
 }
 
+func (f failing) Rollup(context.Context, store.Rollup) (store.RollupResult, error) {
+	if f.err == nil {
+		return store.RollupResult{}, store.ErrDeclined
+	}
+	return store.RollupResult{}, f.err
+}
+
 type failingReader struct {
 	store.Reader
 	err error

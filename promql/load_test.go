@@ -41,8 +41,10 @@ func TestQueriesShareABudget(t *testing.T) {
 		needs  int64
 	}{
 		{target("/api/v1/query", "query", "1"), 0},
-		{target("/api/v1/query", "query", "up"), 2 * 20},                 // What the lookback covers was read.
-		{target("/api/v1/query", "query", "sum(rate(up[10m]))"), 2 * 40}, // What the range covers.
+		{target("/api/v1/query", "query", "up"), 2 * 20},                  // What the lookback covers was read.
+		{target("/api/v1/query", "query", "sum(deriv(up[10m]))"), 2 * 40}, // What the range covers.
+		{target("/api/v1/query", "query", "sum(rate(up[10m]))"), 3},       // The store does it: a compensated sum.
+		{target("/api/v1/query", "query", "rate(up[10m])"), 2},
 		{target("/api/v1/query_range", "query", "up", "start", stop, "end", stop, "step", "1"), 2 * 20},
 		{target("/api/v1/query_range", "query", "up", "start", start, "end", stop, "step", "1"), 2 * 1861}, // One for each step.
 		{target("/api/v1/query", "query", "sum_over_time(up[30m:1s])"), 2 * 1800},                          // The same.

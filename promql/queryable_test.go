@@ -53,7 +53,7 @@ func (r spyReader) Close() error {
 // The corpus of upstream runs against every backend in the conformance suite; this is about the adapter alone.
 func TestQ27QueryableAsksForWhatTheEngineNeeds(t *testing.T) {
 	s := &spy{Tenant: newStore(t).Tenant(tenant)}
-	api := newAPI(t, promql.Options{Source: tenantFunc(func(tenancy.ID) store.Tenant { return s })})
+	api := newAPI(t, promql.Options{Unplanned: true, Source: tenantFunc(func(tenancy.ID) store.Tenant { return s })})
 	api.get("/api/v1/query_range", "query", "sum by (code) (rate(http_requests_total{job=\"api\"}[2m] offset 1m))", "start", "1700000600", "end", "1700000660", "step", "30")
 	if len(s.ranges) != 1 || s.ranges[0] != (store.Range{Min: 1700000420001, Max: 1700000600000}) || s.open != 0 {
 		t.Errorf("ranges %v, %d left open", s.ranges, s.open)

@@ -3,7 +3,6 @@ package store
 import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
-	"github.com/prometheus/prometheus/util/annotations"
 )
 
 // A Rollup asks for a PromQL function over a selection at many times at once, with or without an aggregation over it.
@@ -27,8 +26,16 @@ type Rollup struct {
 	Grouping  []string
 	Without   bool
 
-	DelayNameRemoval bool  // Whether names are dropped at the end of the query only.
-	MaxSamples       int64 // Most values that may be held at once; beyond it the call fails with a LimitError.
+	DelayNameRemoval   bool // Whether names are dropped at the end of the query only.
+	UseStartTimestamps bool // Whether functions of counters look at when a counter began.
+
+	// MaxSamples is how many values the function may have, over all series and steps; beyond it the call fails with a
+	// LimitError. 0 means no limit.
+	MaxSamples int64
+
+	// Hold is told how many more values the call will have in memory until its result is dropped, about as many as they
+	// are. Its error fails the call. nil means that nobody counts.
+	Hold func(values int64) error
 }
 
 // Steps are evaluation times in milliseconds: Start, Start+Step, ... up to End, inclusive. Step is positive.
@@ -44,9 +51,16 @@ func (s Steps) Count() int {
 
 // A RollupResult holds one value for each series and step.
 type RollupResult struct {
-	Series      []RollupSeries // In the order that upstream's engine would give.
-	Annotations annotations.Annotations
-	Samples     int64 // How many samples were read.
+	Series []RollupSeries // In the order that upstream's engine would give.
+
+	// Names are the metric names of the series for which the function has a value, each once and none empty: the engine
+	// warns of some of them.
+	Names []string
+
+	Queried []int64 // By step: samples in the windows of all series.
+	Fresh   []int64 // By step: those of them that are in no window of the step before.
+	Values  int64   // Of the function, over all series and steps; before the aggregation.
+	Peak    int64   // Most values and samples that upstream's engine would have held at once, up to very few.
 }
 
 // A RollupSeries is one row of a rollup. A value with the bits of the stale marker means none at that step.

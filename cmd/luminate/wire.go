@@ -109,7 +109,8 @@ func (m *Main) groups(pipeline *ingest.Pipeline) []server.Group {
 		Language: promql.Language{
 			StableOnly: q.StableOnly, DelayedNameRemoval: q.DelayedNameRemoval, UseStartTimestamps: q.UseStartTimestamps,
 		},
-		Status: m.status(),
+		Unplanned: !q.Planner,
+		Status:    m.status(),
 	})
 	return []server.Group{
 		{API: write, Fail: problem.WriteText, Prefixed: true},

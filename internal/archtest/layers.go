@@ -34,6 +34,7 @@ var layers = []row{
 	{"store", "1"},
 	{"store/aggregate", "2a"},
 	{"store/archive", "2a"},
+	{"store/rollup", "2a"},
 	{"store/series", "2"},
 	{"store/memory", "2b"},
 	{"store/badger", "2b"},

@@ -30,14 +30,6 @@ func (v *view) Aggregate(ctx context.Context, q store.Aggregation) (out store.Ag
 	return out, errors.Join(err, r.Close())
 }
 
-// Rollup declines.
-func (v *view) Rollup(ctx context.Context, _ store.Rollup) (store.RollupResult, error) {
-	if err := v.call(ctx); err != nil {
-		return store.RollupResult{}, err
-	}
-	return store.RollupResult{}, store.ErrDeclined
-}
-
 // call reports why a call that needs no files can't be answered.
 func (v *view) call(ctx context.Context) error {
 	if err := v.store.enter(); err != nil {

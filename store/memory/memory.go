@@ -16,6 +16,7 @@ import (
 	"github.com/luminate-metrics/luminate/internal/metric"
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/aggregate"
+	"github.com/luminate-metrics/luminate/store/rollup"
 	"github.com/luminate-metrics/luminate/store/series"
 	"github.com/luminate-metrics/luminate/tenancy"
 )
@@ -226,11 +227,8 @@ func (v *view) Aggregate(ctx context.Context, q store.Aggregation) (store.Aggreg
 	return aggregate.Fold(ctx, &reader{v, q.Range}, q)
 }
 
-func (v *view) Rollup(ctx context.Context, _ store.Rollup) (store.RollupResult, error) {
-	if err := v.store.Ping(ctx); err != nil {
-		return store.RollupResult{}, err
-	}
-	return store.RollupResult{}, store.ErrDeclined
+func (v *view) Rollup(ctx context.Context, q store.Rollup) (store.RollupResult, error) {
+	return rollup.Fold(ctx, v, &q)
 }
 
 func (v *view) Exemplars(ctx context.Context, r store.Range, anyOf []store.Selection) ([]exemplar.QueryResult, error) {

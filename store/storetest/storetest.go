@@ -36,6 +36,7 @@ func Run(t *testing.T, open Opener) {
 		{"aggregate", slices.Concat(aggregateCases(), aggregateLimitCases())},
 		{"tenants", tenantCases()},
 		{"calls", callCases()},
+		{"rollup", rollupCases()},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/luminate-metrics/luminate/store"
 	"github.com/luminate-metrics/luminate/store/badger/active"
 	"github.com/luminate-metrics/luminate/store/badger/partition"
+	"github.com/luminate-metrics/luminate/store/series"
 )
 
 // gather finds the matching series everywhere, in several places at a time.
@@ -24,7 +25,7 @@ func (r *reader) gather(ctx context.Context, sel store.Selection) ([]merged, err
 		wg.Go(func() {
 			turn <- struct{}{}
 			defer func() { <-turn }()
-			if err := in.search(ctx, sel); err != nil {
+			if err := series.Guard(func() error { return in.search(ctx, sel) }); err != nil {
 				cancel(err)
 			}
 		})
@@ -119,7 +120,9 @@ func share(n int, f func(from, to int) error) error {
 	errs := make([]error, shares)
 	var wg sync.WaitGroup
 	for i := range shares {
-		wg.Go(func() { errs[i] = f(n*i/shares, n*(i+1)/shares) })
+		wg.Go(func() {
+			errs[i] = series.Guard(func() error { return f(n*i/shares, n*(i+1)/shares) })
+		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)
@@ -127,9 +130,9 @@ func share(n int, f func(from, to int) error) error {
 
 // strings calls f on parts of the series with samples in the range, each time with another reader, and returns what all
 // calls returned, sorted, each string once.
-func (m *memorySearch) strings(f func(in *active.Reader, refs []uint32) []string) []string {
+func (m *memorySearch) strings(f func(in *active.Reader, refs []uint32) []string) (out []string, err error) {
 	if len(m.refs) == 0 {
-		return nil
+		return nil, nil
 	}
 	inside := m.refs[:0]
 	for i, ref := range m.refs {
@@ -138,8 +141,7 @@ func (m *memorySearch) strings(f func(in *active.Reader, refs []uint32) []string
 		}
 	}
 	var mu sync.Mutex
-	var out []string
-	_ = share(len(inside), func(from, to int) error {
+	err = share(len(inside), func(from, to int) error {
 		in := m.reader.view.store.memory.head.NewReader()
 		defer in.Close()
 		list := f(in, inside[from:to])
@@ -148,7 +150,7 @@ func (m *memorySearch) strings(f func(in *active.Reader, refs []uint32) []string
 		out = mergeSorted(out, list)
 		return nil
 	})
-	return out
+	return out, err
 }
 
 // look finds out about a part of the series.

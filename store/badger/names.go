@@ -59,7 +59,10 @@ func (r *reader) distinct(ctx context.Context, sel store.Selection, names namesI
 	if err := memory.search(ctx, sel); err != nil {
 		return store.List[string]{}, err
 	}
-	out := memory.strings(names.memory)
+	out, err := memory.strings(names.memory)
+	if err != nil {
+		return store.List[string]{}, err
+	}
 	for _, h := range r.snap.handles {
 		p, err := r.partition(h)
 		if err != nil {

@@ -248,7 +248,9 @@ func (e *evaluation) share(n, worth int, f func(w *worker, from, to int) error) 
 	errs := make([]error, shares)
 	var wg sync.WaitGroup
 	for i, w := range e.workers[:shares] {
-		wg.Go(func() { errs[i] = f(w, n*i/shares, n*(i+1)/shares) })
+		wg.Go(func() {
+			errs[i] = series.Guard(func() error { return f(w, n*i/shares, n*(i+1)/shares) })
+		})
 	}
 	wg.Wait()
 	for _, err := range errs {

@@ -87,6 +87,7 @@ func (m *Main) Run(ctx context.Context) error {
 	m.mu.Unlock()
 	m.started = m.now()
 	limitMemory(ctx, m.cfg.Memory, available, m.log)
+	defer collectOften()()
 
 	if err := m.prepare(); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -46,6 +47,19 @@ func limitMemory(ctx context.Context, c config.Memory, provider memlimit.Provide
 	default:
 		log.LogAttrs(ctx, slog.LevelInfo, "memory limit of the garbage collector (GOMEMLIMIT)", slog.Int64("bytes", limit))
 	}
+}
+
+// heapGrowth is how much the Go heap may grow, in percent of what is in use, before garbage is collected. Series and their
+// samples are not in it, so that collecting twice as often as usual costs little and halves the peaks.
+const heapGrowth = 50
+
+// collectOften sets that, unless GOGC in the environment says something else. It returns what puts the old value back.
+func collectOften() (restore func()) {
+	if os.Getenv("GOGC") != "" {
+		return func() {}
+	}
+	old := debug.SetGCPercent(heapGrowth)
+	return func() { debug.SetGCPercent(old) }
 }
 
 // inFlight is the memory that the writes being served may take together. The limit is that of the process;

@@ -86,6 +86,30 @@ func TestLeaveRoom(t *testing.T) {
 	leaveRoom(nil)(t.Context(), ticks) // A store without memory of its own.
 }
 
+func TestCollectOften(t *testing.T) {
+	before := debug.SetGCPercent(77)
+	defer debug.SetGCPercent(before)
+	now := func() int {
+		p := debug.SetGCPercent(77)
+		debug.SetGCPercent(p)
+		return p
+	}
+	t.Setenv("GOGC", "")
+	restore := collectOften()
+	if got := now(); got != heapGrowth {
+		t.Errorf("%d percent", got)
+	}
+	restore()
+	if got := now(); got != 77 {
+		t.Errorf("%d percent afterwards", got)
+	}
+	t.Setenv("GOGC", "100")
+	collectOften()()
+	if got := now(); got != 77 {
+		t.Errorf("%d percent in spite of GOGC", got)
+	}
+}
+
 func TestHeadBytes(t *testing.T) {
 	if a, b := headBytes(8<<30), headBytes(math.MaxInt64); a != 2<<30 || b != 0 {
 		t.Errorf("%d and %d", a, b)

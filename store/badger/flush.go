@@ -305,6 +305,9 @@ func (s *Store) afterFlush(f *flush) error {
 	return errors.Join(errs...)
 }
 
+// worthTrimming is how much memory of flushed samples is given back to the system. Less of it is soon needed again.
+const worthTrimming = 32 << 20
+
 // evict takes series out of memory that had no samples in the given generation nor since.
 func (s *Store) evict(generation uint64) error {
 	m := s.memory
@@ -315,5 +318,8 @@ func (s *Store) evict(generation uint64) error {
 	s.keepPlaces(out.Refs)
 	// The log has no reference of theirs any more: their samples are in partitions.
 	m.head.Recycle(out.Generation)
+	if free := m.head.FreeSampleBytes(); free > worthTrimming && free > m.head.SampleBytes() {
+		m.head.Trim()
+	}
 	return nil
 }

@@ -40,6 +40,12 @@ func (h *Head) SampleBytes() int64 {
 	return held - free + h.asideBytes.Load()
 }
 
+// FreeSampleBytes is the memory of samples that were flushed, as far as Trim has not given it back.
+func (h *Head) FreeSampleBytes() int64 {
+	_, free := h.blocks.size()
+	return free
+}
+
 // Memory counts.
 func (h *Head) Memory() Memory {
 	p := h.pairs.Memory()
